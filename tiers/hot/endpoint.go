@@ -1,0 +1,220 @@
+package hot
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// Limits of a connection to Redis where the URL names none.
+const (
+	endpointDialTimeout  = 2 * time.Second
+	endpointReadTimeout  = 10 * time.Second
+	endpointWriteTimeout = 5 * time.Second
+	endpointPoolSize     = 32
+	endpointClientName   = "tierd"
+)
+
+// endpointKind says how the servers behind an endpoint are arranged.
+type endpointKind int
+
+const (
+	kindSingle endpointKind = iota
+	kindCluster
+	kindSentinel
+)
+
+// String is the word for the kind in messages and logs.
+func (k endpointKind) String() string {
+	return [...]string{"single", "cluster", "sentinel"}[k]
+}
+
+// Endpoint is a place where Redis (or Valkey) is served: one server, a Redis
+// Cluster, or the servers that a set of Sentinels watches. It is a value made by
+// ParseEndpoint; the zero value is not usable.
+type Endpoint struct {
+	kind     endpointKind
+	single   redis.Options
+	cluster  redis.ClusterOptions
+	sentinel redis.FailoverOptions
+	// display is the URL without user, password and parameters.
+	display string
+}
+
+// refusedParameters are parameters of go-redis that would break a promise: a
+// write repeated by the client may run twice, and a read from a replica is not
+// linearizable.
+func refusedParameters() map[string]string {
+	const repeats = "tierd itself decides which calls may be repeated"
+	const stale = "tierd reads from primaries only"
+	const fixed = "tierd speaks RESP3 only"
+	return map[string]string{
+		"max_retries": repeats, "max_redirects": repeats,
+		"read_only": stale, "route_by_latency": stale, "route_by_latency_tolerance": stale,
+		"route_randomly": stale, "replica_only": stale, "use_disconnected_replicas": stale,
+		"protocol": fixed,
+	}
+}
+
+// ParseEndpoint reads the URL of a hot tier, with go-redis's parameters:
+//
+//	redis://user:password@host:6379/0             one server
+//	rediss://user:password@host:6380              one server, TLS
+//	unix:///run/redis.sock?db=0                   one server on a unix socket
+//	redis://host1:6379?addr=host2:6379            Redis Cluster, by seed addresses
+//	redis+cluster://host:6379                     Redis Cluster with one address
+//	redis://s1:26379?addr=s2:26379&master_name=m  Sentinel; the user of the URL is
+//	                                              the Sentinels', username= and
+//	                                              password= are Redis'
+//
+// rediss:// and rediss+cluster:// speak TLS and trust the system's roots. An
+// error is one sentence that never holds the password.
+func ParseEndpoint(rawURL string) (Endpoint, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		// url.Error repeats the whole URL, password and all: keep the cause only.
+		if parse := (*url.Error)(nil); errors.As(err, &parse) {
+			err = parse.Err
+		}
+		return Endpoint{}, fmt.Errorf("the Redis URL cannot be read: %w", err)
+	}
+	query := u.Query()
+	for name, why := range refusedParameters() {
+		if query.Has(name) {
+			return Endpoint{}, fmt.Errorf("the Redis URL must not set %q: %s", name, why)
+		}
+	}
+	e := Endpoint{kind: kindOf(u), display: u.Scheme + "://" + u.Host}
+	if u.Scheme == "unix" {
+		e.display = "unix://" + u.Path
+	}
+	u.Scheme = strings.TrimSuffix(u.Scheme, "+cluster")
+	if err := e.parseOptions(u.String()); err != nil {
+		return Endpoint{}, fmt.Errorf("the Redis URL %s is not valid: %s", e.display,
+			strings.TrimPrefix(err.Error(), "redis: "))
+	}
+	return e, nil
+}
+
+// kindOf tells the arrangement from the scheme and the parameters.
+func kindOf(u *url.URL) endpointKind {
+	query := u.Query()
+	switch {
+	case query.Has("master_name"):
+		return kindSentinel
+	case strings.HasSuffix(u.Scheme, "+cluster"), query.Has("addr"):
+		return kindCluster
+	default:
+		return kindSingle
+	}
+}
+
+// parseOptions lets go-redis read the URL for the endpoint's kind.
+func (e *Endpoint) parseOptions(rawURL string) error {
+	switch e.kind {
+	case kindCluster:
+		options, err := redis.ParseClusterURL(rawURL)
+		if err != nil {
+			return err
+		}
+		e.cluster = *options
+	case kindSentinel:
+		options, err := redis.ParseFailoverURL(rawURL)
+		if err != nil {
+			return err
+		}
+		if options.MasterName == "" {
+			return errors.New("master_name is empty")
+		}
+		e.sentinel = *options
+	default:
+		options, err := redis.ParseURL(rawURL)
+		if err != nil {
+			return err
+		}
+		e.single = *options
+	}
+	return nil
+}
+
+// String is the endpoint without credentials, for logs and messages.
+func (e Endpoint) String() string {
+	return e.display
+}
+
+// NewClient opens a pool of connections; nothing is dialled before the first
+// call. The pool never repeats a command by itself: a call whose reply was lost
+// may have run, and only the caller can find out. In a Redis Cluster a MOVED or
+// ASK reply therefore comes back as an error (the map of slots is reloaded
+// meanwhile); the command was not run and may be sent again.
+func (e Endpoint) NewClient() redis.UniversalClient {
+	switch e.kind {
+	case kindCluster:
+		return redis.NewClusterClient(e.clusterOptions())
+	case kindSentinel:
+		return redis.NewFailoverClient(e.sentinelOptions())
+	default:
+		return redis.NewClient(e.singleOptions())
+	}
+}
+
+// withDefault is value, or fallback where the URL named none.
+func withDefault[T comparable](value, fallback T) T {
+	var none T
+	if value == none {
+		return fallback
+	}
+	return value
+}
+
+func (e Endpoint) singleOptions() *redis.Options {
+	o := e.single
+	o.MaxRetries = -1
+	o.Protocol = 3
+	o.ContextTimeoutEnabled = true
+	o.DisableIdentity = true
+	o.ClientName = withDefault(o.ClientName, endpointClientName)
+	o.PoolSize = withDefault(o.PoolSize, endpointPoolSize)
+	o.DialTimeout = withDefault(o.DialTimeout, endpointDialTimeout)
+	o.ReadTimeout = withDefault(o.ReadTimeout, endpointReadTimeout)
+	o.WriteTimeout = withDefault(o.WriteTimeout, endpointWriteTimeout)
+	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	return &o
+}
+
+func (e Endpoint) clusterOptions() *redis.ClusterOptions {
+	o := e.cluster
+	o.MaxRetries = -1
+	// go-redis spends redirects on broken connections too, which would repeat a
+	// write that may have run.
+	o.MaxRedirects = -1
+	o.Protocol = 3
+	o.ContextTimeoutEnabled = true
+	o.DisableIdentity = true
+	o.ClientName = withDefault(o.ClientName, endpointClientName)
+	o.PoolSize = withDefault(o.PoolSize, endpointPoolSize)
+	o.DialTimeout = withDefault(o.DialTimeout, endpointDialTimeout)
+	o.ReadTimeout = withDefault(o.ReadTimeout, endpointReadTimeout)
+	o.WriteTimeout = withDefault(o.WriteTimeout, endpointWriteTimeout)
+	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	return &o
+}
+
+func (e Endpoint) sentinelOptions() *redis.FailoverOptions {
+	o := e.sentinel
+	o.MaxRetries = -1
+	o.Protocol = 3
+	o.ContextTimeoutEnabled = true
+	o.DisableIdentity = true
+	o.ClientName = withDefault(o.ClientName, endpointClientName)
+	o.PoolSize = withDefault(o.PoolSize, endpointPoolSize)
+	o.DialTimeout = withDefault(o.DialTimeout, endpointDialTimeout)
+	o.ReadTimeout = withDefault(o.ReadTimeout, endpointReadTimeout)
+	o.WriteTimeout = withDefault(o.WriteTimeout, endpointWriteTimeout)
+	return &o
+}
