@@ -1,0 +1,174 @@
+package cluster
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// Bounds on what a test waits for. They are far above what is normal, so that a
+// loaded machine does not fail a test; how fast it is, is for benchmarks.
+const (
+	readyBound     = 60 * time.Second
+	dialBound      = 20 * time.Second
+	probeBound     = 5 * time.Second
+	terminateBound = 30 * time.Second
+)
+
+// Frontend is one `tierd serve`.
+type Frontend struct {
+	*Process
+	tb      testing.TB
+	name    string
+	dataDir string
+	port    int
+}
+
+// FrontendOptions are the choices a test has. Only the zero value of HotTier has a
+// meaning of its own: the frontend then runs its own redis-server in its data dir.
+type FrontendOptions struct {
+	// Name is the member's name; default "default".
+	Name string
+	// HotTier is the URL of a Redis.
+	HotTier string
+	// DataDir is kept over restarts; default a temporary folder.
+	DataDir string
+	// Race runs a binary built with the race detector, whose reports fail the test.
+	Race bool
+	// Args are added to the command line.
+	Args []string
+	// Env is added to the environment.
+	Env []string
+}
+
+// StartFrontend starts a frontend and waits until it is ready.
+func StartFrontend(tb testing.TB, options FrontendOptions) *Frontend {
+	tb.Helper()
+	f := NewFrontend(tb, options)
+	f.Start()
+	f.AwaitReady()
+	return f
+}
+
+// NewFrontend prepares a frontend on a free port without starting it.
+func NewFrontend(tb testing.TB, options FrontendOptions) *Frontend {
+	tb.Helper()
+	logDir := Folder(tb)
+	if options.Name == "" {
+		options.Name = "default"
+	}
+	if options.DataDir == "" {
+		options.DataDir = filepath.Join(logDir, "data")
+	}
+	f := &Frontend{tb: tb, name: options.Name, dataDir: options.DataDir, port: FreePort(tb)}
+	env := options.Env
+	if options.Race {
+		env = append([]string{"GORACE=halt_on_error=1 exitcode=66"}, env...)
+	}
+	f.Process = NewProcess(tb, Command{
+		Name:   "tierd-" + options.Name,
+		Path:   Binary(tb, options.Race),
+		Args:   append(f.arguments(options), options.Args...),
+		Env:    env,
+		LogDir: logDir,
+	})
+	return f
+}
+
+func (f *Frontend) arguments(options FrontendOptions) []string {
+	args := []string{
+		"serve",
+		"--name", f.name,
+		"--data-dir", f.dataDir,
+		"--listen-client-urls", f.Endpoint(),
+		"--advertise-client-urls", f.Endpoint(),
+	}
+	if options.HotTier != "" {
+		args = append(args, "--hot-tier", options.HotTier)
+	}
+	return args
+}
+
+// Name is the member's name.
+func (f *Frontend) Name() string { return f.name }
+
+// Endpoint is the client URL, the same over restarts.
+func (f *Frontend) Endpoint() string { return localURL(f.port) }
+
+// DataDir is the frontend's data folder.
+func (f *Frontend) DataDir() string { return f.dataDir }
+
+// AwaitReady waits until /readyz answers 200, and fails at once if the process
+// ends before.
+func (f *Frontend) AwaitReady() {
+	f.tb.Helper()
+	exited := f.Exited()
+	Await(f.tb, readyBound, f.name+" is ready", func() error {
+		select {
+		case <-exited:
+			f.tb.Fatalf("%s ended before it was ready:\n%s", f.name, f.Log())
+		default:
+		}
+		return f.Ready()
+	})
+}
+
+// Ready asks /readyz once.
+func (f *Frontend) Ready() error {
+	client := &http.Client{Timeout: probeBound, Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Get(f.Endpoint() + "/readyz")
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return fmt.Errorf("read /readyz: %w", err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("/readyz: %s: %s", response.Status, body)
+	}
+	return nil
+}
+
+// Restart starts an ended frontend again, on the same folder and port, and waits
+// until it is ready.
+func (f *Frontend) Restart() {
+	f.tb.Helper()
+	f.Start()
+	f.AwaitReady()
+}
+
+// Stop terminates the frontend and fails the test if it does not exit cleanly.
+func (f *Frontend) Stop() {
+	f.tb.Helper()
+	if code := f.Terminate(terminateBound); code != 0 {
+		f.tb.Fatalf("%s ended with code %d on SIGTERM:\n%s", f.name, code, lastLines(f.Log(), failureLogLines))
+	}
+}
+
+// Client returns an etcd client of this frontend alone, closed with the test.
+func (f *Frontend) Client() *clientv3.Client {
+	f.tb.Helper()
+	return Dial(f.tb, f.Endpoint())
+}
+
+// Dial returns an etcd client of the endpoints, closed with the test.
+func Dial(tb testing.TB, endpoints ...string) *clientv3.Client {
+	tb.Helper()
+	client, err := clientv3.New(clientv3.Config{
+		Endpoints:   endpoints,
+		DialTimeout: dialBound,
+		Logger:      quietLogger(),
+	})
+	if err != nil {
+		tb.Fatalf("dial %v: %v", endpoints, err)
+	}
+	tb.Cleanup(func() { _ = client.Close() })
+	return client
+}

@@ -1,0 +1,171 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// redisReadyBound is how long a redis-server may take from its start to its first
+// answer, loading included.
+const redisReadyBound = 30 * time.Second
+
+// Redis is a real redis-server of the test's own: no databases but its own
+// folder's, AOF with every write synced, no eviction, on a unix socket (and on a
+// TCP port where asked).
+type Redis struct {
+	*Process
+	tb     testing.TB
+	dir    string
+	socket string
+	port   int
+}
+
+// RedisOptions are the choices a test has.
+type RedisOptions struct {
+	// TCP makes the server listen on a free port too.
+	TCP bool
+	// Config is added to the command line, so it wins over the defaults:
+	// "--appendfsync", "everysec".
+	Config []string
+}
+
+// StartRedis starts a redis-server and waits until it answers.
+func StartRedis(tb testing.TB, options RedisOptions) *Redis {
+	tb.Helper()
+	dir := Folder(tb)
+	r := &Redis{tb: tb, dir: dir, socket: filepath.Join(dir, "redis.sock")}
+	if options.TCP {
+		r.port = FreePort(tb)
+	}
+	r.Process = NewProcess(tb, Command{
+		Name:   "redis-server",
+		Path:   redisServer(),
+		Args:   append(r.arguments(), options.Config...),
+		LogDir: dir,
+	})
+	r.Start()
+	r.AwaitReady()
+	return r
+}
+
+// redisServer is the program to run as Redis.
+func redisServer() string {
+	if path := os.Getenv("TIERD_TEST_REDIS_SERVER"); path != "" {
+		return path
+	}
+	return "redis-server"
+}
+
+func (r *Redis) arguments() []string {
+	return []string{
+		"--port", fmt.Sprint(r.port),
+		"--bind", "127.0.0.1",
+		"--unixsocket", r.socket,
+		"--dir", r.dir,
+		"--appendonly", "yes",
+		"--appendfsync", "always",
+		"--maxmemory-policy", "noeviction",
+		"--save", "",
+		"--daemonize", "no",
+	}
+}
+
+// URL is the address of the server in the form that tierd's --hot-tier takes.
+func (r *Redis) URL() string { return "unix://" + r.socket }
+
+// TCPURL is the address of the server's TCP port. It needs RedisOptions.TCP.
+func (r *Redis) TCPURL() string {
+	r.tb.Helper()
+	if r.port == 0 {
+		r.tb.Fatal("this redis-server has no TCP port: set RedisOptions.TCP")
+	}
+	return fmt.Sprintf("redis://127.0.0.1:%d/0", r.port)
+}
+
+// Dir is the folder that holds the server's data.
+func (r *Redis) Dir() string { return r.dir }
+
+// Client returns a connection for looking into the server, closed with the test.
+func (r *Redis) Client() *redis.Client {
+	client := redis.NewClient(&redis.Options{Network: "unix", Addr: r.socket, MaxRetries: -1})
+	r.tb.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// AwaitReady waits until the server has loaded its data and answers.
+func (r *Redis) AwaitReady() {
+	r.tb.Helper()
+	client := redis.NewClient(&redis.Options{Network: "unix", Addr: r.socket, MaxRetries: -1})
+	defer client.Close()
+	Await(r.tb, redisReadyBound, "redis-server answers", func() error {
+		if !r.Running() {
+			r.tb.Fatalf("redis-server ended:\n%s", r.Log())
+		}
+		return client.Ping(context.Background()).Err()
+	})
+}
+
+// Restart starts a killed server again on the same folder and waits for it.
+func (r *Redis) Restart() {
+	r.tb.Helper()
+	r.Start()
+	r.AwaitReady()
+}
+
+// TailFile is the append-only file that takes the writes, in the server's folder.
+func (r *Redis) TailFile() string {
+	r.tb.Helper()
+	return TailFile(r.tb, r.dir)
+}
+
+// TailFile finds the append-only file that takes the writes below a folder that
+// holds the data of a redis-server (also the folder of a tierd that runs its own).
+func TailFile(tb testing.TB, dir string) string {
+	tb.Helper()
+	var found []string
+	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if matched, _ := filepath.Match("*.incr.aof", entry.Name()); matched {
+			found = append(found, path)
+		}
+		return nil
+	})
+	if err != nil || len(found) == 0 {
+		tb.Fatalf("find the append-only file in %s: %d files, error %v", dir, len(found), err)
+	}
+	sort.Slice(found, func(i, j int) bool { return modified(found[i]).Before(modified(found[j])) })
+	return found[len(found)-1]
+}
+
+func modified(path string) time.Time {
+	info, err := os.Stat(path)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
+
+// CutTail shortens a file to size bytes, as a disk that lost its last writes
+// would. The server must not be running.
+func CutTail(tb testing.TB, path string, size int64) {
+	tb.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		tb.Fatalf("cut the tail of %s: %v", path, err)
+	}
+	if size > info.Size() {
+		tb.Fatalf("cut the tail of %s: it has %d bytes, fewer than %d", path, info.Size(), size)
+	}
+	if err := os.Truncate(path, size); err != nil {
+		tb.Fatalf("cut the tail of %s: %v", path, err)
+	}
+}
