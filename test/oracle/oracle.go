@@ -9,6 +9,7 @@ package oracle
 import (
 	"fmt"
 	"net/url"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,6 +33,7 @@ type Server struct {
 	tb       testing.TB
 	etcd     *embed.Etcd
 	endpoint string
+	closing  sync.Once
 }
 
 // Options are the choices a test has.
@@ -130,4 +132,4 @@ func (s *Server) Client() *clientv3.Client {
 }
 
 // Close stops the etcd. It may be called again.
-func (s *Server) Close() { s.etcd.Close() }
+func (s *Server) Close() { s.closing.Do(s.etcd.Close) }
