@@ -45,8 +45,8 @@ type Report struct {
 
 // Check asks every primary behind client whether it is fit to be a hot tier. The
 // error wraps ErrUnfit if one is too old, may evict data, keeps nothing on disk,
-// is a replica, or belongs to a cluster that the client does not know of; any
-// other error means that a server could not be asked.
+// is a replica, does not know the user, or belongs to a cluster that the client
+// does not know of; any other error means that a server could not be asked.
 func Check(ctx context.Context, client redis.UniversalClient) (Report, error) {
 	cluster, ok := client.(*redis.ClusterClient)
 	if !ok {
@@ -73,6 +73,9 @@ func checkServer(ctx context.Context, client redis.Cmdable, inCluster bool) (Rep
 	if refusedByServer(err) {
 		return Report{Server: "redis", Version: "unknown", Warnings: []string{fmt.Sprintf(
 			"Redis does not let tierd run INFO (%v), so its version, memory policy and persistence could not be checked.", err)}}, nil
+	}
+	if redis.HasErrorPrefix(err, "WRONGPASS") || redis.HasErrorPrefix(err, "NOAUTH") {
+		return Report{}, unfit("Redis does not accept the user and password of the URL, or wants some where it has none (%v).", err)
 	}
 	if err != nil {
 		return Report{}, fmt.Errorf("ask Redis for INFO: %w", err)
@@ -111,7 +114,7 @@ func checkVersion(info map[string]string) (Report, error) {
 // checkRole refuses servers that would not run the scripts of a keyspace.
 func checkRole(info map[string]string, inCluster bool) error {
 	if info["role"] == "slave" {
-		return unfit("the Redis server is a read-only replica: name its primary, or the Sentinels (master_name=...), in --hot-tier.")
+		return unfit("the Redis server is a read-only replica: name its primary, or the Sentinels that know it (master_name=...).")
 	}
 	if info["cluster_enabled"] == "1" && !inCluster {
 		return unfit("the Redis server belongs to a Redis Cluster: write the URL as redis+cluster://... (or rediss+cluster://...).")
@@ -171,11 +174,10 @@ func readPersistence(ctx context.Context, client redis.Cmdable) (persistence, er
 	return found, nil
 }
 
-// refusedByServer tells an answer of the server that is an error from a failure
-// to reach it. A server that is loading is not refusing.
+// refusedByServer tells that the server forbids the command to this user, or has
+// it disabled or renamed.
 func refusedByServer(err error) bool {
-	var reply redis.Error
-	return errors.As(err, &reply) && !errors.Is(err, redis.Nil) && !redis.HasErrorPrefix(err, "LOADING")
+	return redis.HasErrorPrefix(err, "NOPERM") || redis.HasErrorPrefix(err, "unknown command")
 }
 
 // parseInfo reads the reply of INFO: lines of name:value.
