@@ -1,5 +1,227 @@
-// Package hot is the Redis tier.
+// Package hot is the Redis tier: connections, the Lua scripts of a shard and of
+// the sequencer, and the typed calls to them. It knows bytes, revisions and
+// positions, not etcd.
+//
+// A call has three outcomes: done, not done, unknown (ErrUnknown). A call that
+// only reads is repeated until its context ends; one that writes never is: its
+// caller asks Resolve. What Redis acknowledged is what survives a crash.
+//
+// Fencing: the text of every script carries the incarnation of the Redis it is
+// loaded on, a random number taken in recovery. A restarted or promoted Redis
+// does not know the text (its script cache starts empty) and nothing can run on
+// it before recovery has compared what it holds with what this process has seen.
 package hot
 
-// Client is a connection to one Redis endpoint.
-type Client struct{}
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Limits of recovery and of repeating.
+const (
+	// MemberGood is how long a heartbeat proves that a frontend is alive.
+	MemberGood = 5 * time.Second
+	// memberKept is how long a silent frontend is remembered, for the outcomes
+	// of its last calls.
+	memberKept = time.Hour
+	// witnessWait is how long recovery waits for frontends that were alive.
+	witnessWait = 700 * time.Millisecond
+	// recoverPoll is the pause between two looks while recovery waits.
+	recoverPoll = 15 * time.Millisecond
+	// retryPauseMin and retryPauseMax bound the pause before a repeated call.
+	retryPauseMin, retryPauseMax = 5 * time.Millisecond, 250 * time.Millisecond
+)
+
+// Settings name the keyspace and this frontend.
+type Settings struct {
+	// Keyspace is 1 to 64 letters, digits, '.', '_' or '-'.
+	Keyspace string
+	// MemberID identifies this frontend, never 0.
+	MemberID uint64
+}
+
+// Components are what a Client is built from.
+type Components struct {
+	Redis  redis.UniversalClient
+	Logger *slog.Logger
+	// Random is read for incarnations, the cluster id and lane names.
+	Random io.Reader
+	// Observe, if set, is told of every round trip: the script's name, how long
+	// it took, and its failure.
+	Observe func(ctx context.Context, script string, started time.Time, err error)
+}
+
+// Client makes the calls of one frontend on one shard.
+type Client struct {
+	settings Settings
+	parts    Components
+	member   string
+	keys     []any
+	names    []string
+
+	life       atomic.Pointer[life]
+	recovering chan struct{} // holds a token while one goroutine recovers
+}
+
+// life is one incarnation of the Redis as this frontend knows it.
+type life struct {
+	incarnation string
+	term        uint64
+	cluster     uint64
+	corrupt     string
+	scripts     map[string]string // name -> SHA1 of the salted text
+	// seen is the highest revision acknowledged in this life. A reply that comes
+	// after retired was set counts as lost: seen has been read as a witness.
+	seen    atomic.Int64
+	retired atomic.Bool
+}
+
+// New makes a client; nothing is sent before the first call.
+func New(settings Settings, parts Components) (*Client, error) {
+	if err := checkKeyspace(settings.Keyspace); err != nil {
+		return nil, err
+	}
+	if settings.MemberID == 0 {
+		return nil, errors.New("hot tier: the member id must not be 0")
+	}
+	names := keyNames(settings.Keyspace)
+	keys := make([]any, len(names))
+	for i, name := range names {
+		keys[i] = name
+	}
+	return &Client{settings: settings, parts: parts, member: id8(settings.MemberID), keys: keys, names: names,
+		recovering: make(chan struct{}, 1)}, nil
+}
+
+// Close ends the connections.
+func (c *Client) Close() error { return c.parts.Redis.Close() }
+
+// Term counts the recoveries of this Redis; 0 before the first contact.
+func (c *Client) Term() uint64 {
+	if l := c.life.Load(); l != nil {
+		return l.term
+	}
+	return 0
+}
+
+// ClusterID is the keyspace's identity, chosen when it was created.
+func (c *Client) ClusterID() uint64 {
+	if l := c.life.Load(); l != nil {
+		return l.cluster
+	}
+	return 0
+}
+
+// Seen is the highest revision that this frontend has seen.
+func (c *Client) Seen() Revision {
+	if l := c.life.Load(); l != nil {
+		return Revision(l.seen.Load())
+	}
+	return 0
+}
+
+// observe notes a revision that a reply of this life carried.
+func (l *life) observe(r Revision) {
+	for {
+		old := l.seen.Load()
+		if int64(r) <= old || l.seen.CompareAndSwap(old, int64(r)) {
+			return
+		}
+	}
+}
+
+// call is one round trip of a script, without repeating anything that may have
+// run. check reads the revision out of the reply, so that it becomes a witness
+// before anyone is told of it.
+func (c *Client) call(ctx context.Context, script string, check func(reply []byte) (Revision, error), args ...any) ([]byte, error) {
+	for pause := retryPauseMin; ; pause = min(2*pause, retryPauseMax) {
+		reply, err := c.once(ctx, script, check, args)
+		if !errors.Is(err, errNotRun) {
+			return reply, err
+		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("%s: %w: %w", script, ErrUnavailable, err)
+		}
+		if errors.Is(err, errStale) {
+			continue // recovery has its own pauses
+		}
+		wait(ctx, pause)
+	}
+}
+
+// read is call for scripts that change nothing, or nothing that matters when it
+// is done twice: an unknown outcome is repeated too.
+func (c *Client) read(ctx context.Context, script string, check func(reply []byte) (Revision, error), args ...any) ([]byte, error) {
+	for pause := retryPauseMin; ; pause = min(2*pause, retryPauseMax) {
+		reply, err := c.call(ctx, script, check, args...)
+		if !errors.Is(err, ErrUnknown) {
+			return reply, err
+		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("%s: %w: %w", script, ErrUnavailable, err)
+		}
+		wait(ctx, pause)
+	}
+}
+
+func (c *Client) once(ctx context.Context, script string, check func([]byte) (Revision, error), args []any) ([]byte, error) {
+	l, err := c.alive(ctx)
+	if err != nil {
+		return nil, err
+	}
+	command := make([]any, 0, 3+len(c.keys)+len(args))
+	command = append(command, "evalsha", l.scripts[script], len(c.keys))
+	command = append(append(command, c.keys...), args...)
+	started := time.Now()
+	text, err := c.parts.Redis.Do(ctx, command...).Text()
+	if c.parts.Observe != nil {
+		c.parts.Observe(ctx, script, started, err)
+	}
+	if err != nil {
+		err = classify(err)
+		if errors.Is(err, errStale) {
+			c.retire(l)
+		}
+		return nil, err
+	}
+	reply := bytesOf(text)
+	if check != nil {
+		revision, err := check(reply)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", script, err)
+		}
+		l.observe(revision)
+	}
+	if l.retired.Load() {
+		return nil, fmt.Errorf("%s: reply of an earlier life of Redis: %w", script, ErrUnknown)
+	}
+	return reply, nil
+}
+
+// alive is the current life, after recovery if there is none.
+func (c *Client) alive(ctx context.Context) (*life, error) {
+	if l := c.life.Load(); l != nil && !l.retired.Load() {
+		return l, nil
+	}
+	return c.recover(ctx)
+}
+
+// retire ends a life whose scripts Redis does not know (any more).
+func (c *Client) retire(l *life) { l.retired.Store(true) }
+
+// wait pauses, or until the context ends.
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

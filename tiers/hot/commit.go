@@ -1,0 +1,407 @@
+package hot
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// Target is what a condition compares.
+type Target byte
+
+// The targets of conditions. Value and Lease know Equal and NotEqual only.
+const (
+	TargetVersion Target = iota
+	TargetCreate
+	TargetMod
+	TargetValue
+	TargetLease
+	targetUnchanged Target = 9
+)
+
+// Comparison is how a condition compares.
+type Comparison byte
+
+// The comparisons.
+const (
+	Equal Comparison = iota
+	Greater
+	Less
+	NotEqual
+)
+
+// OperandMax is the largest number a condition can compare with; no revision or
+// version reaches it.
+const OperandMax = 1 << 53
+
+// Condition is checked before a transaction does anything.
+type Condition struct {
+	target     Target
+	comparison Comparison
+	span       Span
+	value      []byte
+	operand    int64
+}
+
+// CompareNumber compares a key's version, create or mod revision; 0 stands for
+// an absent key. The operand is cut to -1..OperandMax.
+func CompareNumber(key []byte, target Target, how Comparison, operand int64) Condition {
+	operand = min(max(operand, -1), OperandMax)
+	return Condition{target: target, comparison: how, span: KeySpan(key), operand: operand + 1}
+}
+
+// CompareValue compares a key's value; it never holds for an absent key.
+func CompareValue(key []byte, how Comparison, value []byte) Condition {
+	return Condition{target: TargetValue, comparison: how, span: KeySpan(key), value: value}
+}
+
+// CompareLease compares a key's lease; 0 stands for none and for an absent key.
+func CompareLease(key []byte, how Comparison, lease int64) Condition {
+	return Condition{target: TargetLease, comparison: how, span: KeySpan(key), value: []byte(id8(uint64(lease)))}
+}
+
+// Unchanged holds if no event after revision r touched the span. The script
+// looks back a bounded number of revisions; beyond, it says that it changed.
+func Unchanged(span Span, r Revision) Condition {
+	return Condition{target: targetUnchanged, span: span, operand: int64(r)}
+}
+
+type opKind byte
+
+const (
+	opPut opKind = iota + 1
+	opDelete
+	opGet
+	opDeleteRange
+	opRevoke
+)
+
+// Operation is one step of a transaction.
+type Operation struct {
+	kind  opKind
+	flags byte
+	span  Span
+	value []byte
+	lease int64
+}
+
+// Flags of a put and, the last, of deletions.
+const (
+	IgnoreValue byte = 1 << iota
+	IgnoreLease
+	WantPrevious
+)
+
+// Put sets a key. With IgnoreValue or IgnoreLease the key must exist.
+func Put(key, value []byte, lease int64, flags byte) Operation {
+	return Operation{kind: opPut, flags: flags, span: KeySpan(key), value: value, lease: lease}
+}
+
+// Delete removes the keys of a span. WantPrevious is for single keys only.
+func Delete(span Span, flags byte) Operation {
+	if span.Single() {
+		return Operation{kind: opDelete, flags: flags, span: span}
+	}
+	return Operation{kind: opDeleteRange, flags: span.kind, span: span}
+}
+
+// Get reads a key, as the operations before it left it.
+func Get(key []byte) Operation { return Operation{kind: opGet, span: KeySpan(key)} }
+
+// Revoke removes a lease and deletes its keys; with onlyDue it is refused if the
+// lease has time left.
+func Revoke(lease int64, onlyDue bool) Operation {
+	o := Operation{kind: opRevoke, lease: lease, span: KeySpan([]byte(id8(uint64(lease) + 1)))}
+	if onlyDue {
+		o.flags = 1
+	}
+	return o
+}
+
+// Transaction is decided and executed in one script call.
+type Transaction struct {
+	// Puts says that some branch puts; such a transaction is refused as a whole
+	// when space is out.
+	Puts       bool
+	Conditions []Condition
+	Then, Else []Operation
+}
+
+// Outcome is what became of a transaction.
+type Outcome byte
+
+// The outcomes, as in lua/commit.lua. From OutcomeLeaseNotFound on nothing was
+// done. OutcomeUnread is Resolve's: done, but what it read is not known.
+const (
+	OutcomeThen Outcome = iota + 1
+	OutcomeElse
+	OutcomeLeaseNotFound
+	OutcomeKeyNotFound
+	OutcomeNoSpace
+	OutcomeChanged
+	OutcomeNotDue
+	OutcomeUnread
+)
+
+// OperationResult is what one operation gave.
+type OperationResult struct {
+	// Item is what Get read, or what Put or Delete replaced if that was wanted;
+	// nil if there was nothing.
+	Item *Item
+	// Deleted counts the keys that a deletion or revoke removed.
+	Deleted int64
+}
+
+// TransactionResult is the result of one transaction of a batch.
+type TransactionResult struct {
+	Outcome Outcome
+	// Revision is the transaction's own if it wrote, else the current one.
+	Revision   Revision
+	Operations []OperationResult
+}
+
+// BatchStringsMax bounds the strings that one batch refers to.
+const BatchStringsMax = 60000
+
+// Strings is how many strings a transaction adds to a batch.
+func (t *Transaction) Strings() int {
+	return 2 * (len(t.Conditions) + len(t.Then) + len(t.Else))
+}
+
+// Bytes is about how large a transaction makes its batch.
+func (t *Transaction) Bytes() int {
+	n := 64
+	for i := range t.Conditions {
+		n += len(t.Conditions[i].span.from) + len(t.Conditions[i].value)
+	}
+	for _, ops := range [][]Operation{t.Then, t.Else} {
+		for i := range ops {
+			n += len(ops[i].span.from) + len(ops[i].value)
+		}
+	}
+	return n
+}
+
+// Lane is a sequence of commit calls of which at most one is under way. Its name
+// and the call's number let Redis refuse a call that arrives late or twice.
+type Lane struct {
+	name     string
+	sequence int64
+}
+
+// NewLane gives a lane whose name was never used.
+func (c *Client) NewLane() (*Lane, error) {
+	name := make([]byte, 8)
+	if _, err := io.ReadFull(c.parts.Random, name); err != nil {
+		return nil, fmt.Errorf("name a lane: %w", err)
+	}
+	return &Lane{name: c.member + string(name)}, nil
+}
+
+// Commit runs a batch in one call. On ErrUnknown the caller asks Resolve.
+func (c *Client) Commit(ctx context.Context, lane *Lane, quotaBytes int64, batch []*Transaction) ([]TransactionResult, error) {
+	args := encodeBatch(lane, quotaBytes, batch)
+	reply, err := c.call(ctx, scriptCommit, leadingRevision, args...)
+	if err != nil {
+		return nil, err
+	}
+	d := decoder{rest: reply}
+	d.revision()
+	if d.byte() == 1 {
+		lane.sequence++
+	}
+	results := make([]TransactionResult, len(batch))
+	for i, t := range batch {
+		results[i] = d.transaction(t)
+	}
+	if err := d.end(); err != nil {
+		return nil, fmt.Errorf("commit: %w", errors.Join(ErrUnknown, err))
+	}
+	return results, nil
+}
+
+// Resolve finds out what became of the batch of a lane whose Commit ended with
+// ErrUnknown. It gives the revisions of the transactions (0 for those that took
+// none and can be sent again), or done false if the batch never ran and never
+// will; the lane is closed then. ErrUnknown means that it cannot be found out.
+func (c *Client) Resolve(ctx context.Context, lane *Lane, size int) (revisions []Revision, done bool, err error) {
+	reply, err := c.read(ctx, scriptResolve, nil, lane.name, lane.sequence+1)
+	if err != nil {
+		return nil, false, err
+	}
+	word, rest, _ := strings.Cut(string(reply), ":")
+	switch word {
+	case "not done":
+		return nil, false, nil
+	case "done":
+	default:
+		return nil, false, fmt.Errorf("resolve: %w: redis answered %q", ErrUnknown, reply)
+	}
+	first, outcomes, _ := strings.Cut(rest, ":")
+	next, err := strconv.ParseInt(first, 10, 64)
+	if err != nil || len(outcomes) != size {
+		return nil, false, fmt.Errorf("resolve: %w: redis answered %q", ErrReply, reply)
+	}
+	lane.sequence++
+	revisions = make([]Revision, size)
+	for i := range revisions {
+		if outcomes[i] == '1' {
+			revisions[i] = Revision(next)
+			next++
+		}
+	}
+	return revisions, true, nil
+}
+
+// firstString is where the strings of a batch begin in ARGV, counted from 1.
+const firstString = 6
+
+// encodeBatch lays out ARGV as lua/commit.lua reads it: keys first, then other
+// strings; the program refers to both by index.
+func encodeBatch(lane *Lane, quotaBytes int64, batch []*Transaction) []any {
+	var e batchEncoder
+	for _, t := range batch {
+		e.countKeys(t)
+	}
+	e.nextOther = firstString + e.keyCount
+	e.nextKey = firstString
+	e.keys = make([]any, 0, e.keyCount)
+	for _, t := range batch {
+		e.transaction(t)
+	}
+	args := make([]any, 0, 5+len(e.keys)+len(e.others))
+	args = append(args, lane.name, lane.sequence+1, quotaBytes, e.program, e.keyCount)
+	return append(append(args, e.keys...), e.others...)
+}
+
+type batchEncoder struct {
+	keyCount           int
+	nextKey, nextOther int
+	keys, others       []any
+	program            []byte
+}
+
+// prefetched says that the operation's key has an entry worth reading ahead.
+func (o *Operation) prefetched() bool { return o.kind <= opGet }
+
+func (e *batchEncoder) countKeys(t *Transaction) {
+	for i := range t.Conditions {
+		if t.Conditions[i].target != targetUnchanged {
+			e.keyCount++
+		}
+	}
+	for _, ops := range [][]Operation{t.Then, t.Else} {
+		for i := range ops {
+			if ops[i].prefetched() {
+				e.keyCount++
+			}
+		}
+	}
+}
+
+func (e *batchEncoder) key(key []byte) int {
+	e.keys = append(e.keys, key)
+	e.nextKey++
+	return e.nextKey - 1
+}
+
+func (e *batchEncoder) other(value []byte) int {
+	if value == nil {
+		value = []byte{}
+	}
+	e.others = append(e.others, value)
+	e.nextOther++
+	return e.nextOther - 1
+}
+
+func (e *batchEncoder) transaction(t *Transaction) {
+	flags := byte(0)
+	if t.Puts {
+		flags = 1
+	}
+	e.program = append(e.program, flags)
+	for _, n := range []int{len(t.Conditions), len(t.Then), len(t.Else)} {
+		e.program = binary.BigEndian.AppendUint16(e.program, uint16(n))
+	}
+	for i := range t.Conditions {
+		e.condition(&t.Conditions[i])
+	}
+	for _, ops := range [][]Operation{t.Then, t.Else} {
+		for i := range ops {
+			e.operation(&ops[i])
+		}
+	}
+}
+
+func (e *batchEncoder) condition(c *Condition) {
+	var a, b int
+	how := byte(c.comparison)
+	if c.target == targetUnchanged {
+		how = c.span.kind
+		a, b = e.other(c.span.from), e.other(c.span.to)
+	} else {
+		a = e.key(c.span.from)
+		if c.target == TargetValue || c.target == TargetLease {
+			b = e.other(c.value)
+		}
+	}
+	e.instruction(byte(c.target), how, a, b, uint64(c.operand))
+}
+
+func (e *batchEncoder) operation(o *Operation) {
+	var a, b int
+	switch {
+	case o.kind == opPut:
+		a, b = e.key(o.span.from), e.other(o.value)
+	case o.prefetched():
+		a = e.key(o.span.from)
+	default:
+		a, b = e.other(o.span.from), e.other(o.span.to)
+	}
+	e.instruction(byte(o.kind), o.flags, a, b, uint64(o.lease))
+}
+
+func (e *batchEncoder) instruction(kind, flags byte, a, b int, number uint64) {
+	e.program = append(e.program, kind, flags)
+	e.program = binary.BigEndian.AppendUint16(e.program, uint16(a))
+	e.program = binary.BigEndian.AppendUint16(e.program, uint16(b))
+	e.program = binary.BigEndian.AppendUint64(e.program, number)
+}
+
+func (d *decoder) transaction(t *Transaction) TransactionResult {
+	result := TransactionResult{Outcome: Outcome(d.byte()), Revision: d.revision()}
+	var ops []Operation
+	switch result.Outcome {
+	case OutcomeThen:
+		ops = t.Then
+	case OutcomeElse:
+		ops = t.Else
+	}
+	result.Operations = make([]OperationResult, len(ops))
+	for i := range ops {
+		result.Operations[i] = d.operation(&ops[i])
+	}
+	return result
+}
+
+func (d *decoder) operation(o *Operation) OperationResult {
+	var r OperationResult
+	switch o.kind {
+	case opPut, opGet:
+		if d.byte() == 1 {
+			item := d.item()
+			r.Item = &item
+		}
+	default:
+		r.Deleted = int64(d.length())
+		if o.kind == opDelete && o.flags&WantPrevious != 0 && r.Deleted == 1 {
+			item := d.item()
+			r.Item = &item
+		}
+	}
+	return r
+}

@@ -1,0 +1,41 @@
+package hot
+
+import (
+	"context"
+	"fmt"
+)
+
+// sweepRevisionsMax bounds how many revisions one call walks.
+const sweepRevisionsMax = 500
+
+// CompactReply is what a compaction call says.
+type CompactReply struct {
+	Revision, Compacted Revision
+	// Swept says that nothing is left to drop.
+	Swept bool
+}
+
+// Compact makes revisions below target unreadable. ErrCompacted, ErrFuture. It
+// also drops a first stretch of what is not needed any more.
+func (c *Client) Compact(ctx context.Context, target Revision) (CompactReply, error) {
+	return c.compact(ctx, int64(target))
+}
+
+// Sweep drops a stretch of what compaction has made unreachable; twice is as
+// good as once.
+func (c *Client) Sweep(ctx context.Context) (CompactReply, error) {
+	return c.compact(ctx, "")
+}
+
+func (c *Client) compact(ctx context.Context, target any) (CompactReply, error) {
+	reply, err := c.call(ctx, scriptCompact, leadingRevision, target, sweepRevisionsMax)
+	if err != nil {
+		return CompactReply{}, err
+	}
+	d := decoder{rest: reply}
+	out := CompactReply{Revision: d.revision(), Compacted: d.compacted(), Swept: d.byte() == 1}
+	if err := d.end(); err != nil {
+		return CompactReply{}, fmt.Errorf("compact: %w", err)
+	}
+	return out, nil
+}

@@ -1,0 +1,84 @@
+package hot
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// What a caller can tell apart with errors.Is.
+var (
+	// ErrUnknown: the call may or may not have run.
+	ErrUnknown = errors.New("outcome unknown")
+	// ErrUnavailable: Redis could not be reached; the call did not run.
+	ErrUnavailable = errors.New("redis unavailable")
+	// ErrCorrupt: acknowledged writes are missing; nothing is served.
+	ErrCorrupt = errors.New("acknowledged writes are missing from redis")
+	// ErrOutOfMemory: Redis is at its maxmemory; the call did not run.
+	ErrOutOfMemory = errors.New("redis is out of memory")
+	// ErrRefused: the lane is closed; the call did not run.
+	ErrRefused = errors.New("lane closed")
+	// ErrCompacted: a revision below the compacted one.
+	ErrCompacted = errors.New("revision compacted")
+	// ErrFuture: a revision above the current one.
+	ErrFuture = errors.New("revision in the future")
+	// ErrKept: the CORRUPT alarm is not lowered by hand.
+	ErrKept = errors.New("the CORRUPT alarm stays until the data is restored")
+	// ErrMissing: a record that an index names is not there.
+	ErrMissing = errors.New("record missing")
+	// ErrReply: a reply that does not follow its script's format.
+	ErrReply = errors.New("malformed reply")
+)
+
+// errNotRun marks failures after which the call can simply be made again;
+// errStale those that want a recovery first.
+var (
+	errNotRun = errors.New("not run")
+	errStale  = fmt.Errorf("scripts not loaded: %w", errNotRun)
+)
+
+// classify says what an error of go-redis means for the call it came from.
+func classify(err error) error {
+	var reply redis.Error
+	if errors.As(err, &reply) {
+		return classifyReply(reply.Error())
+	}
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" || errors.Is(err, redis.ErrPoolTimeout) {
+		return fmt.Errorf("%w: %w", errNotRun, err)
+	}
+	return fmt.Errorf("%w: %w", ErrUnknown, err)
+}
+
+func classifyReply(text string) error {
+	word, rest, _ := strings.Cut(text, " ")
+	switch word {
+	case "NOSCRIPT", "TIERD_INCARNATION":
+		return fmt.Errorf("%w: %s", errStale, text)
+	// What Redis says before it runs anything.
+	case "LOADING", "MASTERDOWN", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MOVED", "ASK", "MISCONF", "NOREPLICAS":
+		return fmt.Errorf("%w: %s", errNotRun, text)
+	case "TIERD_CORRUPT":
+		return fmt.Errorf("%w: %s", ErrCorrupt, rest)
+	case "TIERD_REFUSED":
+		return fmt.Errorf("%w: %s", ErrRefused, rest)
+	case "TIERD_COMPACTED":
+		return ErrCompacted
+	case "TIERD_FUTURE":
+		return ErrFuture
+	case "TIERD_KEEP":
+		return ErrKept
+	case "TIERD_MISSING":
+		return fmt.Errorf("%w: %s", ErrMissing, rest)
+	case "OOM":
+		return fmt.Errorf("%w: %s", ErrOutOfMemory, text)
+	}
+	if strings.Contains(text, "OOM command not allowed") {
+		return fmt.Errorf("%w: %s", ErrOutOfMemory, text)
+	}
+	// An error in the middle of a script: what it had written stays.
+	return fmt.Errorf("%w: redis answered %q", ErrUnknown, text)
+}

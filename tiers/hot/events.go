@@ -1,0 +1,88 @@
+package hot
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// EventsQuery asks for a run of revisions.
+type EventsQuery struct {
+	// From is the first revision wanted, To the last (0: the current one).
+	From, To Revision
+	// BytesMax ends the page, after whole revisions.
+	BytesMax int
+	// Replaced asks for the versions that the events replaced.
+	Replaced bool
+	// Held, if set, is the compacted revision of a Hold to go by.
+	Held *Revision
+}
+
+// EventsPage is the answer: all events of From..Through.
+type EventsPage struct {
+	Events                       []Event
+	Revision, Compacted, Through Revision
+}
+
+// Events reads a run of revisions. ErrCompacted if it starts too low.
+func (c *Client) Events(ctx context.Context, q EventsQuery) (EventsPage, error) {
+	replaced, floor := "0", ""
+	if q.Replaced {
+		replaced = "1"
+	}
+	if q.Held != nil {
+		floor = strconv.FormatInt(int64(*q.Held), 10)
+	}
+	reply, err := c.read(ctx, scriptEvents, leadingRevision, int64(q.From), int64(q.To), q.BytesMax, replaced, floor)
+	if err != nil {
+		return EventsPage{}, err
+	}
+	d := decoder{rest: reply}
+	page := EventsPage{Revision: d.revision(), Compacted: d.compacted(), Through: d.revision()}
+	for len(d.rest) > 0 && !d.failed {
+		page.Events = append(page.Events, d.event())
+	}
+	if err := d.end(); err != nil {
+		return EventsPage{}, fmt.Errorf("events: %w", err)
+	}
+	return page, nil
+}
+
+func (d *decoder) event() Event {
+	e := Event{Item: Item{Mod: Revision(d.int7())}, Sub: int64(d.uint(3))}
+	e.Record = d.record()
+	mod := Revision(d.int7())
+	if len(d.rest) < 4 {
+		d.failed = true
+		return e
+	}
+	if d.rest[0]|d.rest[1]|d.rest[2]|d.rest[3] == 0 {
+		d.take(4)
+		return e
+	}
+	e.Replaced = &Item{Mod: mod, Record: d.record()}
+	return e
+}
+
+// CutWait is the longest that WaitCut blocks.
+const CutWait = time.Second
+
+// WaitCut blocks until a cut is published after the one named by last ("0" for
+// any, "$" for the next), at most CutWait, and gives the last one's name. It is
+// a wake-up only: what is true is read with Events.
+func (c *Client) WaitCut(ctx context.Context, last string) (string, error) {
+	streams, err := c.parts.Redis.XRead(ctx, &redis.XReadArgs{Streams: []string{c.names[cutsKey], last}, Count: 1000, Block: CutWait}).Result()
+	if err == redis.Nil {
+		return last, nil
+	}
+	if err != nil {
+		return last, fmt.Errorf("wait for a cut: %w", classify(err))
+	}
+	if len(streams) == 1 && len(streams[0].Messages) > 0 {
+		last = streams[0].Messages[len(streams[0].Messages)-1].ID
+	}
+	return last, nil
+}

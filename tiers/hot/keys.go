@@ -1,0 +1,49 @@
+package hot
+
+import (
+	"encoding/binary"
+	"fmt"
+	"regexp"
+	"unsafe"
+)
+
+var keyspacePattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+func checkKeyspace(name string) error {
+	if !keyspacePattern.MatchString(name) {
+		return fmt.Errorf("keyspace name %q: use 1 to 64 letters, digits, '.', '_' or '-'", name)
+	}
+	return nil
+}
+
+// keyNames are the Redis keys of the sequencer and the home shard, in the order
+// in which lua/lib.lua takes them. They share the hash tag {K:seq}, so that they
+// live in one slot of a Redis Cluster; the keys of a further shard N have the
+// same names after {K:sN}.
+func keyNames(keyspace string) []string {
+	tag := "{" + keyspace + ":seq}:"
+	names := []string{
+		"order", "cuts", "leases", "due", "members", "alarms", "calls", "holds", // the sequencer's
+		"meta", "rec", "key", "live", "hist", "runs", "leased", // the shard's
+	}
+	for i, name := range names {
+		names[i] = tag + name
+	}
+	return names
+}
+
+// cutsKey is the index in keyNames of the stream that followers wait on.
+const cutsKey = 1
+
+// id8 is a 64-bit id as Redis keeps it: eight bytes, big-endian.
+func id8(id uint64) string {
+	return string(binary.BigEndian.AppendUint64(nil, id))
+}
+
+// bytesOf views a reply's text as bytes without copying; nobody writes to it.
+func bytesOf(text string) []byte {
+	if text == "" {
+		return nil
+	}
+	return unsafe.Slice(unsafe.StringData(text), len(text))
+}

@@ -1,0 +1,36 @@
+-- alarm: raises or lowers an alarm.
+--
+-- ARGV: 1 'raise' or 'lower', 2 member id (8 bytes; all zero when lowering: every
+--   member's), 3 type (1 NOSPACE, 2 CORRUPT).
+-- Reply: the alarms that changed ('c8B' each).
+-- Errors: TIERD_KEEP: CORRUPT is not lowered by hand.
+
+local s, failure = state(true)
+if failure then return failure end
+local action, id, kind = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local NOSPACE = 1
+local changed = {}
+if action == 'raise' then
+  local name = id .. string.char(kind)
+  if call('HSETNX', ALARMS, name, int(now_ms())) == 1 then changed[1] = name end
+  if kind == NOSPACE then call('HSET', ORDER, 'nospace', '1') end
+  if kind ~= NOSPACE then call('HSET', ORDER, 'corrupt', 'the CORRUPT alarm was raised by hand') end
+  return table.concat(changed)
+end
+if kind ~= NOSPACE then
+  if call('HEXISTS', ORDER, 'corrupt') == 1 then return redis.error_reply('TIERD_KEEP') end
+  return ''
+end
+local all, left = call('HKEYS', ALARMS), 0
+for i = 1, #all do
+  if byte(all[i], 9) == kind then
+    if id == NO_LEASE or sub(all[i], 1, 8) == id then
+      call('HDEL', ALARMS, all[i])
+      changed[#changed + 1] = all[i]
+    else
+      left = left + 1
+    end
+  end
+end
+if left == 0 then call('HDEL', ORDER, 'nospace') end
+return table.concat(changed)

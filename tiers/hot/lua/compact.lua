@@ -1,0 +1,69 @@
+-- compact: makes revisions below one unreadable, and drops what no revision
+-- from there on needs, a bounded stretch at a time.
+--
+-- ARGV: 1 revision ('' to drop only), 2 most revisions to walk in this call.
+-- Reply: current revision, compacted+1, 1 if nothing is left to drop ('>I8I8B').
+-- Errors: TIERD_COMPACTED, TIERD_FUTURE; nothing has changed then.
+-- What the state at a held revision needs is kept until the hold ends.
+
+local s, failure = state()
+if failure then return failure end
+local target, most = tonumber(ARGV[1]), tonumber(ARGV[2])
+if target then
+  if target <= s.compacted then return redis.error_reply('TIERD_COMPACTED') end
+  if target > s.revision then return redis.error_reply('TIERD_FUTURE') end
+  call('HSET', ORDER, 'compacted', int(target))
+  s.compacted = target
+end
+
+local now, limit = now_ms(), s.compacted
+local held = call('HGETALL', HOLDS)
+for i = 1, #held, 2 do
+  local floor, ends = string.match(held[i + 1], '^(%-?%d+):(%d+)$')
+  if tonumber(ends) < now then
+    call('HDEL', HOLDS, held[i])
+  else
+    limit = math.min(limit, tonumber(floor))
+  end
+end
+
+-- swept: replaced versions are dropped up to this revision. cleared: deletions
+-- are. A deletion at the compacted revision itself stays until the next one, so
+-- that a watch from exactly there sees it.
+local m = call('HMGET', META, 'swept', 'cleared', 'bytes')
+local swept, cleared, bytes = tonumber(m[1]), tonumber(m[2]), tonumber(m[3])
+local upto = math.min(limit, cleared + most)
+
+local function drop(r, position, n, fields, members)
+  local name = field(position, n)
+  local rec = call('HGET', REC, name)
+  if not rec then return 1 end
+  local flags, count, _, _, _, ppos, psub, pmod, length = parse(REC_FORMAT, rec)
+  if r > swept and ppos > 0 then
+    local key = sub(rec, REC_HEADER + 1, REC_HEADER + length)
+    local old = field(ppos, psub)
+    local member = escape(key) .. pack(HIST_FORMAT, pmod, r, ppos, psub)
+    fields[#fields + 1], members[#members + 1] = old, member
+    bytes = bytes - call('HSTRLEN', REC, old) - #old - #member
+  end
+  if flags % 2 == 1 and r < limit then
+    fields[#fields + 1] = name
+    bytes = bytes - #rec - #name
+  end
+  return count
+end
+
+for r = cleared + 1, upto do
+  local position = position_of(r)
+  if position then
+    local fields, members = {}, {}
+    local count = drop(r, position, 0, fields, members)
+    for n = 1, count - 1 do drop(r, position, n, fields, members) end
+    in_chunks('HDEL', REC, fields, #fields)
+    in_chunks('ZREM', HIST, members, #members)
+  end
+  swept = math.max(swept, r)
+  if r < limit then cleared = r end
+end
+call('HSET', META, 'swept', int(swept), 'cleared', int(cleared), 'bytes', int(bytes))
+return pack('>I8I8B', s.revision, s.compacted + 1, (swept >= limit and cleared >= limit - 1) and 1 or 0)

@@ -1,0 +1,71 @@
+-- events: the events of a run of revisions, whole revisions only.
+--
+-- ARGV: 1 first revision, 2 last revision wanted (0: the current one), 3 bytes
+--       after which the page ends, 4 1 if replaced versions are wanted too,
+--       5 the compacted revision to go by (a reader that holds history may go
+--       below the current one), '' for the current one.
+-- Reply: revision, compacted+1, last revision of the page ('>I8I8I8'),
+--   then per event: mod revision, sub ('>I7I3'), record length and record, and
+--   the replaced version's mod revision, record length and record; length 0 if
+--   there is none ('>I4', '>I7I4').
+-- Errors: TIERD_COMPACTED; TIERD_MISSING, a record that should be there is not.
+-- Nothing is changed.
+
+local s, failure = state()
+if failure then return failure end
+
+local from, to, bytes_max, previous = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1'
+local floor = tonumber(ARGV[5]) or s.compacted
+if from < floor then return redis.error_reply('TIERD_COMPACTED') end
+if to == 0 or to > s.revision then to = s.revision end
+from = math.max(from, 2) -- revision 1 is the empty keyspace: it has no record
+
+local STEP = 100
+local out, size, v = { '' }, 0, from
+
+local function missing(r)
+  return redis.error_reply('TIERD_MISSING no record of revision ' .. int(r))
+end
+
+local function emit(r, n, rec)
+  local prev = pack('>I7I4', 0, 0)
+  if previous then
+    local _, _, _, _, _, position, psub, pmod = parse(REC_FORMAT, rec)
+    -- As etcd: the version before is the state at r-1, gone if that is compacted.
+    if position > 0 and r - 1 >= floor then
+      local old = call('HGET', REC, field(position, psub))
+      if old then prev = pack('>I7I4', pmod, #old) .. old end
+    end
+  end
+  local text = pack('>I7I3I4', r, n, #rec) .. rec .. prev
+  size = size + #text
+  out[#out + 1] = text
+end
+
+while v <= to and size < bytes_max do
+  local upto = math.min(v + STEP - 1, to)
+  local at, fields = positions(v, upto), {}
+  if not at then return missing(v) end
+  for i = 1, #at do fields[i] = field(at[i], 0) end
+  local recs = call('HMGET', REC, unpack(fields))
+  for i = 1, #recs do
+    local r, rec = v, recs[i]
+    if rec then
+      local _, count = parse(REC_FORMAT, rec)
+      emit(r, 0, rec)
+      local subs = {}
+      for n = 1, count - 1 do subs[n] = fields[i] .. ':' .. n end
+      local more = many(REC, subs, count - 1)
+      for n = 1, count - 1 do
+        if not more[n] then return missing(r) end
+        emit(r, n, more[n])
+      end
+    else
+      return missing(r)
+    end
+    v = r + 1
+    if size >= bytes_max then break end
+  end
+end
+out[1] = pack('>I8I8I8', s.revision, s.compacted + 1, v - 1)
+return table.concat(out)

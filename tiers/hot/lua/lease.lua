@@ -1,0 +1,100 @@
+-- lease: a batch of calls on leases that touch no key.
+--
+-- ARGV: 1 program, per call ('>Bc8I8'): kind, lease, number.
+-- Kinds: 1 grant (number: time to live in seconds), 2 keep alive, 3 describe,
+--   4 describe with keys, 5 list all leases,
+--   6 list leases that are due (number: most of them).
+-- Reply: revision ('>I8'), then per call
+--   1..4: status ('>B', 0 done, 1 not found, 2 exists, 3 no space), and if done
+--     granted and remaining time to live ('>I8I8', seconds and milliseconds);
+--     4 also the number of keys and each after its length ('>I4');
+--   5: number, then lease, granted, remaining each ('>c8I8I8');
+--   6: milliseconds until the next one is due, at most a minute ('>I8'), number
+--     of due leases ('>I4'), those ('c8').
+-- Redis TIME is the only clock.
+
+local s, failure = state()
+if failure then return failure end
+local program, now = ARGV[1], now_ms()
+local GRANT, KEEP_ALIVE, DESCRIBE, DESCRIBE_KEYS, LIST, DUE_LIST = 1, 2, 3, 4, 5, 6
+local HORIZON = 60000
+local out = { pack('>I8', s.revision) }
+
+local function emit(value) out[#out + 1] = value end
+
+local function succ(lease)
+  for i = 8, 1, -1 do
+    local c = byte(lease, i)
+    if c < 255 then return sub(lease, 1, i - 1) .. string.char(c + 1) .. string.rep('\0', 8 - i) end
+  end
+  return lease .. '\255'
+end
+
+local function renew(lease, ttl)
+  call('HSET', LEASES, lease, pack(LEASE_FORMAT, ttl, now + ttl * 1000))
+  call('ZADD', DUE, int(now + ttl * 1000), lease)
+  return emit('\0' .. pack('>I8I8', ttl, ttl * 1000))
+end
+
+local function describe(lease, keys)
+  local value = call('HGET', LEASES, lease)
+  if not value then return emit('\1') end
+  local ends, ttl = lease_end(value, s.recovered)
+  emit('\0' .. pack('>I8I8', ttl, math.max(0, ends - now)))
+  if not keys then return end
+  local members = call('ZRANGEBYLEX', LEASED, '[' .. lease, '(' .. succ(lease))
+  emit(pack('>I4', #members))
+  for i = 1, #members do emit(pack('>I4', #members[i] - 8) .. sub(members[i], 9)) end
+end
+
+-- list gives every lease at once: there is no order of ids to page by, and a
+-- lease takes 24 bytes of the reply.
+local function list()
+  local all = call('HGETALL', LEASES)
+  emit(pack('>I4', #all / 2))
+  for i = 1, #all, 2 do
+    local ends, ttl = lease_end(all[i + 1], s.recovered)
+    emit(all[i] .. pack('>I8I8', ttl, math.max(0, ends - now)))
+  end
+end
+
+local function due(most)
+  local leases, n = {}, 0
+  local candidates = call('ZRANGEBYSCORE', DUE, '-inf', int(now), 'LIMIT', 0, int(most))
+  for i = 1, #candidates do
+    local value = call('HGET', LEASES, candidates[i])
+    if not value then
+      call('ZREM', DUE, candidates[i])
+    else
+      local ends = lease_end(value, s.recovered)
+      if ends <= now then
+        n = n + 1
+        leases[n] = candidates[i]
+      else
+        call('ZADD', DUE, int(ends), candidates[i])
+      end
+    end
+  end
+  local wait, first = HORIZON, call('ZRANGE', DUE, 0, 0, 'WITHSCORES')
+  if first[2] then wait = math.max(0, math.min(HORIZON, tonumber(first[2]) - now)) end
+  emit(pack('>I8I4', wait, n) .. table.concat(leases))
+end
+
+local at = 1
+while at <= #program do
+  local kind, lease, number
+  kind, lease, number, at = parse('>Bc8I8', program, at)
+  if kind == GRANT then
+    if s.nospace then emit('\3')
+    elseif call('HEXISTS', LEASES, lease) == 1 then emit('\2')
+    else renew(lease, number) end
+  elseif kind == KEEP_ALIVE then
+    local value = call('HGET', LEASES, lease)
+    -- As etcd: what has ended cannot be renewed, even if it is not revoked yet.
+    if not value or lease_end(value, s.recovered) <= now then emit('\1')
+    else renew(lease, (parse(LEASE_FORMAT, value))) end
+  elseif kind == LIST then list()
+  elseif kind == DUE_LIST then due(number)
+  else describe(lease, kind == DESCRIBE_KEYS) end
+end
+return table.concat(out)

@@ -1,0 +1,156 @@
+-- Shared by every script of a shard. The text that is loaded starts with
+--   local incarnation = '<16 hex digits>'
+-- followed by this file and one entry point.
+--
+-- KEYS: the same fifteen for every script, all under one hash tag.
+--
+-- Numbers: revisions, positions and versions are below 2^53 (Lua numbers are
+-- doubles) and are stored in seven bytes, big-endian. Lease ids use all 64 bits
+-- and stay eight-byte strings.
+--
+-- Never compare strings with < or >: Redis collates by locale.
+
+local ORDER, CUTS, LEASES, DUE, MEMBERS, ALARMS, CALLS, HOLDS, META, REC, ENTRY, LIVE, HIST, RUNS, LEASED = unpack(KEYS)
+local call, pack, parse = redis.call, struct.pack, struct.unpack
+local format, sub, byte, find, gsub = string.format, string.sub, string.byte, string.find, string.gsub
+
+-- ENTRY value: create, mod, version, lease, position, sub.
+local ENTRY_FORMAT = '>I7I7I7c8I7I3'
+-- REC value: flags (1: deletion), events in the transaction (first event only),
+-- create, version, lease, the replaced version's position, sub and mod revision
+-- (0: none), key length; then key, then value.
+local REC_FORMAT = '>BI3I7I7c8I7I3I7I4'
+local REC_HEADER = 47
+-- HIST member: escaped key, then mod, end, position, sub. The version was the
+-- key's state from revision mod up to, not including, end.
+local HIST_FORMAT = '>I7I7I7I3'
+local HIST_TAIL = 24
+local NO_LEASE = '\0\0\0\0\0\0\0\0'
+local CHUNK = 4000
+
+local function int(n) return format('%.0f', n) end
+
+-- field names the record of one event: "<position>" or "<position>:<sub>".
+local function field(position, s)
+  if s == 0 then return int(position) end
+  return int(position) .. ':' .. s
+end
+
+-- escape keeps the order of keys where more bytes follow: NUL becomes NUL 255,
+-- and NUL 1 ends the key.
+local function escape(key)
+  if find(key, '\0', 1, true) then key = gsub(key, '%z', '\0\255') end
+  return key .. '\0\1'
+end
+
+local function unescape(member)
+  local key = sub(member, 1, -HIST_TAIL - 3)
+  if find(key, '\0', 1, true) then key = gsub(key, '%z\255', '\0') end
+  return key
+end
+
+-- less compares byte by byte.
+local function less(a, b)
+  local n = math.min(#a, #b)
+  for i = 1, n do
+    local x, y = byte(a, i), byte(b, i)
+    if x ~= y then return x < y end
+  end
+  return #a < #b
+end
+
+-- Span kinds: a single key, all keys with a prefix, [a, b), all keys from a on.
+local SINGLE, PREFIX, BETWEEN, FROM = 0, 1, 2, 3
+
+-- within says whether key lies in the span. For a prefix span a is the prefix.
+local function within(key, kind, a, b)
+  if kind == SINGLE then return key == a end
+  if kind == PREFIX then return sub(key, 1, #a) == a end
+  if less(key, a) then return false end
+  return kind == FROM or less(key, b)
+end
+
+-- each_chunk calls a command with a long argument list in bounded pieces.
+local function in_chunks(command, key, list, n)
+  for i = 1, n, CHUNK do
+    call(command, key, unpack(list, i, math.min(i + CHUNK - 1, n)))
+  end
+end
+
+-- many reads a long list of hash fields, in order.
+local function many(key, list, n)
+  if n == 0 then return {} end
+  if n <= CHUNK then return call('HMGET', key, unpack(list, 1, n)) end
+  local out = {}
+  for i = 1, n, CHUNK do
+    local part = call('HMGET', key, unpack(list, i, math.min(i + CHUNK - 1, n)))
+    for j = 1, #part do out[i + j - 1] = part[j] end
+  end
+  return out
+end
+
+-- state reads the sequencer's state, or the error that forbids to go on: this
+-- text belongs to an older life of this Redis, or data was lost (with
+-- even_corrupt only the former).
+local function state(even_corrupt)
+  local o = call('HMGET', ORDER, 'incarnation', 'revision', 'compacted', 'corrupt', 'nospace', 'recovered')
+  if o[1] ~= incarnation then
+    return nil, redis.error_reply('TIERD_INCARNATION these scripts belong to another incarnation')
+  end
+  if o[4] and not even_corrupt then
+    return nil, redis.error_reply('TIERD_CORRUPT ' .. o[4])
+  end
+  return { revision = tonumber(o[2]), compacted = tonumber(o[3]), corrupt = o[4], nospace = o[5], recovered = tonumber(o[6]) }
+end
+
+local function now_ms()
+  local t = call('TIME')
+  return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+end
+
+-- LEASES value: granted time to live in seconds, end in milliseconds.
+local LEASE_FORMAT = '>I8I8'
+
+-- lease_end is when a lease ends: never before its full time to live has passed
+-- since this Redis was last recovered.
+local function lease_end(value, recovered)
+  local ttl, ends = parse(LEASE_FORMAT, value)
+  return math.max(ends, recovered + ttl * 1000), ttl
+end
+
+-- position_of finds where revision r was appended on this shard.
+local function position_of(r)
+  local run = call('ZREVRANGEBYSCORE', RUNS, int(r), '-inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  if not run[1] then return nil end
+  return tonumber(run[1]) + r - tonumber(run[2])
+end
+
+-- positions finds the positions of revisions from..to, nil where one is unknown.
+local function positions(from, to)
+  local first = position_of(from)
+  if not first then return nil end
+  local runs = call('ZRANGEBYSCORE', RUNS, '(' .. int(from), int(to), 'WITHSCORES')
+  local out, delta, run = {}, first - from, 1
+  local next_run = tonumber(runs[2])
+  for r = from, to do
+    if r == next_run then
+      delta = tonumber(runs[run]) - r
+      run = run + 2
+      next_run = tonumber(runs[run + 1])
+    end
+    out[r - from + 1] = r + delta
+  end
+  return out
+end
+
+-- lex_bounds gives the bounds of a span for a set of plain keys, and with an
+-- escape function for HIST.
+local function lex_bounds(kind, a, b, coded)
+  coded = coded or function(k) return k end
+  if kind == SINGLE then
+    if coded == escape then return '[' .. escape(a), '(' .. escape(a .. '\0') end
+    return '[' .. a, '[' .. a
+  end
+  if kind == FROM then return '[' .. coded(a), '+' end
+  return '[' .. coded(a), '(' .. coded(b)
+end

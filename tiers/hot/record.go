@@ -1,0 +1,112 @@
+package hot
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// recordHeaderBytes is the length of a record before its key (REC_FORMAT in
+// lua/lib.lua): flags 1, events 3, create 7, version 7, lease 8, replaced
+// position 7, sub 3, mod revision 7, key length 4.
+const recordHeaderBytes = 47
+
+// Record is one stored event: what a put or a deletion made of one key.
+type Record struct {
+	Deleted bool
+	// Events is the number of events of the transaction; only the first has it.
+	Events          int
+	Create, Version int64
+	Lease           int64
+	// ReplacedMod is the mod revision of the version before, 0 if there was none.
+	ReplacedMod Revision
+	Key, Value  []byte
+}
+
+// Item is a record with the revision that made it.
+type Item struct {
+	Mod Revision
+	Record
+}
+
+// Event is an item in the feed, with the version that it replaced, if wanted
+// and still there.
+type Event struct {
+	Item
+	Sub      int64
+	Replaced *Item
+}
+
+// decoder reads a reply front to back. The first failure sticks.
+type decoder struct {
+	rest   []byte
+	failed bool
+}
+
+func (d *decoder) take(n int) []byte {
+	if d.failed || n < 0 || n > len(d.rest) {
+		d.failed = true
+		return nil
+	}
+	out := d.rest[:n:n]
+	d.rest = d.rest[n:]
+	return out
+}
+
+func (d *decoder) uint(n int) uint64 {
+	var v uint64
+	for _, b := range d.take(n) {
+		v = v<<8 | uint64(b)
+	}
+	return v
+}
+
+func (d *decoder) int7() int64        { return int64(d.uint(7)) }
+func (d *decoder) int8() int64        { return int64(d.uint(8)) }
+func (d *decoder) length() int        { return int(d.uint(4)) }
+func (d *decoder) byte() byte         { return byte(d.uint(1)) }
+func (d *decoder) text() []byte       { return d.take(d.length()) }
+func (d *decoder) revision() Revision { return Revision(d.int8()) }
+
+// compacted reads a compacted revision, which travels one too high: -1 is none.
+func (d *decoder) compacted() Revision { return Revision(d.int8()) - 1 }
+
+// end is the verdict once everything expected has been read.
+func (d *decoder) end() error {
+	if d.failed || len(d.rest) != 0 {
+		return fmt.Errorf("%w: %d bytes left", ErrReply, len(d.rest))
+	}
+	return nil
+}
+
+func (d *decoder) record() Record {
+	b := d.text()
+	if len(b) < recordHeaderBytes {
+		d.failed = true
+		return Record{}
+	}
+	h := decoder{rest: b[:recordHeaderBytes]}
+	r := Record{Deleted: h.byte()&1 == 1, Events: int(h.uint(3)), Create: h.int7(), Version: h.int7(), Lease: int64(h.uint(8))}
+	h.take(10) // where the replaced version lies: only the scripts need it
+	r.ReplacedMod = Revision(h.int7())
+	key := h.length()
+	if key > len(b)-recordHeaderBytes {
+		d.failed = true
+		return Record{}
+	}
+	b = b[recordHeaderBytes:]
+	r.Key, r.Value = b[:key:key], b[key:]
+	return r
+}
+
+func (d *decoder) item() Item {
+	mod := Revision(d.int7())
+	return Item{Mod: mod, Record: d.record()}
+}
+
+// leadingRevision is the revision that every reply starts with.
+func leadingRevision(reply []byte) (Revision, error) {
+	if len(reply) < 8 {
+		return 0, ErrReply
+	}
+	return Revision(binary.BigEndian.Uint64(reply)), nil
+}

@@ -1,0 +1,71 @@
+package hot
+
+import (
+	"context"
+	"crypto/sha1" // #nosec: Redis names scripts by their SHA1
+	"embed"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// The entry points; each is lua/<name>.lua after the library lua/lib.lua.
+const (
+	scriptCommit  = "commit"
+	scriptRead    = "read"
+	scriptEvents  = "events"
+	scriptLease   = "lease"
+	scriptMember  = "member"
+	scriptAlarm   = "alarm"
+	scriptCompact = "compact"
+	scriptHistory = "history"
+	scriptResolve = "resolve"
+	scriptRecover = "recover"
+)
+
+//go:embed lua/*.lua
+var luaFiles embed.FS
+
+// saltedScripts are the entry points that only run in their own incarnation.
+func saltedScripts() []string {
+	return []string{
+		scriptCommit, scriptRead, scriptEvents, scriptLease, scriptMember,
+		scriptAlarm, scriptCompact, scriptHistory, scriptResolve,
+	}
+}
+
+// scriptText is the text of an entry point for one incarnation, byte for byte as
+// it is loaded.
+func scriptText(name, incarnation string) (string, error) {
+	library, err := luaFiles.ReadFile("lua/lib.lua")
+	if err != nil {
+		return "", fmt.Errorf("script library: %w", err)
+	}
+	entry, err := luaFiles.ReadFile("lua/" + name + ".lua")
+	if err != nil {
+		return "", fmt.Errorf("script %s: %w", name, err)
+	}
+	return "local incarnation = '" + incarnation + "'\n" + string(library) + string(entry), nil
+}
+
+// load puts the scripts of an incarnation on Redis and gives their SHA1s.
+func (c *Client) load(ctx context.Context, incarnation string) (map[string]string, error) {
+	shas := make(map[string]string)
+	_, err := c.parts.Redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for _, name := range saltedScripts() {
+			text, err := scriptText(name, incarnation)
+			if err != nil {
+				return err
+			}
+			sum := sha1.Sum([]byte(text))
+			shas[name] = hex.EncodeToString(sum[:])
+			p.ScriptLoad(ctx, text)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load scripts: %w", err)
+	}
+	return shas, nil
+}
