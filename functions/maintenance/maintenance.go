@@ -117,11 +117,10 @@ func (s *server) Status(ctx context.Context, _ *pb.StatusRequest) (*pb.StatusRes
 // itself. The keyspace must be reachable, so that the answer of a frontend that
 // knows nothing is not a success.
 func (s *server) Defragment(ctx context.Context, _ *pb.DefragmentRequest) (*pb.DefragmentResponse, error) {
-	current, _, err := s.api.CurrentRevision(ctx)
-	if err != nil {
+	if _, _, err := s.api.CurrentRevision(ctx); err != nil {
 		return nil, wire.Error(fmt.Errorf("defragment: %w", err))
 	}
-	return &pb.DefragmentResponse{Header: wire.Header(s.api, current)}, nil
+	return &pb.DefragmentResponse{}, nil // without a header, as etcd's
 }
 
 // MoveLeader is refused: frontends are equal and elect nobody. The leader that
