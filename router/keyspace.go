@@ -60,6 +60,7 @@ type Member struct {
 
 // Status is what the keyspace says of itself at one moment.
 type Status struct {
+	// Compacted is -1 while nothing was ever compacted.
 	Revision, Compacted Revision
 	// Term counts the recoveries of the hot tier; it plays the raft term's part.
 	Term uint64
@@ -109,7 +110,8 @@ type EventPage struct {
 	Through Revision
 	// Current is the keyspace's revision when the page was read.
 	Current Revision
-	// Compacted is the compacted revision when the page was read (0: none).
+	// Compacted is the compacted revision when the page was read (-1: never
+	// compacted).
 	Compacted Revision
 }
 
@@ -183,9 +185,15 @@ type API interface {
 	// revision. That is the set that etcd's HashKV covers and a snapshot holds.
 	// at 0 means the current revision. It returns the revisions it used.
 	History(ctx context.Context, at Revision, yield func(Version) error) (HistoryInfo, error)
+	// HashedHistory is History for HashKV, which etcd defines a little
+	// differently: of the versions at or below the compacted revision it yields
+	// those that are still alive at revision at (unless nothing at all is alive
+	// then: in that case it is the same as History).
+	HashedHistory(ctx context.Context, at Revision, yield func(Version) error) (HistoryInfo, error)
 }
 
-// HistoryInfo names the revisions that a History call covered.
+// HistoryInfo names the revisions that a History call covered. Compacted is -1
+// if the keyspace was never compacted.
 type HistoryInfo struct {
 	At, Current, Compacted Revision
 }
