@@ -1,0 +1,67 @@
+package endpoint
+
+import (
+	"math"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/encoding/proto"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/mem"
+)
+
+// newGRPCServer is a gRPC server with etcd's limits.
+func newGRPCServer(s Settings, c Components, m *series, g *guard) *grpc.Server {
+	opts := []grpc.ServerOption{
+		grpc.ForceServerCodecV2(countingCodec{
+			CodecV2: encoding.GetCodecV2(proto.Name), sent: m.sentBytes, received: m.receivedBytes,
+		}),
+		// The metrics come first, so that they count the codes that clients get.
+		grpc.ChainUnaryInterceptor(m.calls.UnaryServerInterceptor(), g.unary),
+		grpc.ChainStreamInterceptor(m.calls.StreamServerInterceptor(), g.stream),
+		grpc.MaxRecvMsgSize(s.MaxRequestBytes + overheadBytes),
+		grpc.MaxSendMsgSize(math.MaxInt32),
+		grpc.MaxConcurrentStreams(s.MaxConcurrentStreams),
+		grpc.ConnectionTimeout(sniffTimeout),
+	}
+	opts = append(opts, keepaliveOptions(s.Keepalive)...)
+	if c.Tracing != nil {
+		opts = append(opts, grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithTracerProvider(c.Tracing))))
+	}
+	return grpc.NewServer(opts...)
+}
+
+// keepaliveOptions are etcd's, but for pings on connections without a stream,
+// which etcd punishes and clients send nevertheless: an idle API server must not
+// be told to go away.
+func keepaliveOptions(k Keepalive) []grpc.ServerOption {
+	var opts []grpc.ServerOption
+	if k.MinTime > 0 {
+		opts = append(opts, grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
+			MinTime: k.MinTime, PermitWithoutStream: true,
+		}))
+	}
+	if k.Interval > 0 && k.Timeout > 0 {
+		opts = append(opts, grpc.KeepaliveParams(keepalive.ServerParameters{Time: k.Interval, Timeout: k.Timeout}))
+	}
+	return opts
+}
+
+// countingCodec is gRPC's own codec, counting bytes.
+type countingCodec struct {
+	encoding.CodecV2
+	sent, received prometheus.Counter
+}
+
+func (c countingCodec) Marshal(v any) (mem.BufferSlice, error) {
+	data, err := c.CodecV2.Marshal(v)
+	c.sent.Add(float64(data.Len()))
+	return data, err
+}
+
+func (c countingCodec) Unmarshal(data mem.BufferSlice, v any) error {
+	c.received.Add(float64(data.Len()))
+	return c.CodecV2.Unmarshal(data, v)
+}

@@ -1,0 +1,49 @@
+package endpoint
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+)
+
+// listen opens every listener of the settings.
+func (s *Server) listen() error {
+	for _, u := range s.settings.ListenClientURLs {
+		l, err := listenOn(u)
+		if err != nil {
+			return fmt.Errorf("listen for clients: %w", err)
+		}
+		s.client = append(s.client, newSplitter(l, s.now))
+	}
+	for _, u := range s.settings.ListenMetricsURLs {
+		l, err := listenOn(u)
+		if err != nil {
+			return fmt.Errorf("listen for metrics: %w", err)
+		}
+		s.metrics = append(s.metrics, l)
+	}
+	return nil
+}
+
+// listenOn opens the address of one URL: http://host:port, or unix:///path,
+// whose socket file is removed again when the listener is closed.
+func listenOn(u url.URL) (net.Listener, error) {
+	network, address := "tcp", u.Host
+	switch u.Scheme {
+	case "http":
+		if u.Path != "" && u.Path != "/" {
+			return nil, fmt.Errorf("%s: an address to listen on has no path", u.String())
+		}
+	case "unix":
+		network, address = "unix", u.Host+u.Path
+	case "https", "unixs":
+		return nil, fmt.Errorf("%s: TLS is not served here; put a TLS terminator in front and listen on http", u.String())
+	default:
+		return nil, fmt.Errorf("%s: the scheme must be http or unix", u.String())
+	}
+	l, err := net.Listen(network, address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", u.String(), err)
+	}
+	return l, nil
+}

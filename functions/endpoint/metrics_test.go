@@ -1,0 +1,102 @@
+package endpoint
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/tierd/tierd/router"
+)
+
+// value is the value of a series at a scrape of the client address, or "".
+func (f *frontend) value(t *testing.T, series string) string {
+	t.Helper()
+	code, body := get(t, f.url+"/metrics")
+	if code != 200 {
+		t.Fatalf("/metrics = %d %s", code, body)
+	}
+	for line := range strings.Lines(body) {
+		if value, found := strings.CutPrefix(line, series+" "); found {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+func TestSeries(t *testing.T) {
+	t.Parallel()
+	f := start(t, nil)
+	if _, err := pb.NewKVClient(f.conn).Range(t.Context(), &pb.RangeRequest{Key: []byte("k")}); err != nil {
+		t.Fatal(err)
+	}
+	for series, want := range map[string]string{
+		"etcd_server_has_leader":                        "1",
+		"etcd_server_is_leader":                         "1",
+		"etcd_server_is_learner":                        "0",
+		`etcd_server_id{server_id="2e12"}`:              "1",
+		`etcd_server_version{server_version="3.7.3"}`:   "1",
+		`etcd_cluster_version{cluster_version="3.7"}`:   "1",
+		"etcd_server_leader_changes_seen_total":         "2",
+		"etcd_mvcc_db_total_size_in_bytes":              "4096",
+		"etcd_mvcc_db_total_size_in_use_in_bytes":       "1024",
+		"etcd_server_quota_backend_bytes":               "8192",
+		"etcd_debugging_mvcc_keys_total":                "1",
+		"etcd_debugging_mvcc_current_revision":          "2",
+		"etcd_debugging_mvcc_compact_revision":          "-1",
+		`tierd_build_info{version="1.2.3"}`:             "1",
+		"etcd_network_client_grpc_received_bytes_total": "3",
+		`grpc_server_handled_total{grpc_code="OK",grpc_method="Range",grpc_service="etcdserverpb.KV",grpc_type="unary"}`: "1",
+		`grpc_server_handling_seconds_count{grpc_method="Range",grpc_service="etcdserverpb.KV",grpc_type="unary"}`:       "1",
+		`grpc_server_started_total{grpc_method="Watch",grpc_service="etcdserverpb.Watch",grpc_type="bidi_stream"}`:       "0",
+		`grpc_server_started_total{grpc_method="Lock",grpc_service="v3lockpb.Lock",grpc_type="unary"}`:                   "0",
+	} {
+		if got := f.value(t, series); got != want {
+			t.Errorf("%s = %q, want %q", series, got, want)
+		}
+	}
+	for _, series := range []string{"go_goroutines", "process_open_fds", "etcd_network_client_grpc_sent_bytes_total"} {
+		if got := f.value(t, series); got == "" || got == "0" {
+			t.Errorf("%s = %q", series, got)
+		}
+	}
+}
+
+// What the hot tier does not tell is left out, not guessed.
+func TestSeriesWithoutTheHotTier(t *testing.T) {
+	t.Parallel()
+	f := start(t, nil)
+	f.keyspace.fail(router.ErrUnavailable)
+	for _, series := range []string{"etcd_mvcc_db_total_size_in_bytes", "etcd_debugging_mvcc_current_revision", "etcd_server_is_leader"} {
+		if got := f.value(t, series); got != "" {
+			t.Errorf("%s = %q while nothing is known", series, got)
+		}
+	}
+	if got := f.value(t, "etcd_server_has_leader"); got != "1" {
+		t.Errorf("etcd_server_has_leader = %q before the pulse has noticed", got)
+	}
+}
+
+// The document lists every series with this package's names.
+func TestEverySeriesIsDocumented(t *testing.T) {
+	t.Parallel()
+	f := start(t, nil)
+	doc, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	families, err := f.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		name := family.GetName()
+		if strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_") {
+			continue // documented as groups
+		}
+		if !strings.Contains(string(doc), "`"+name+"`") {
+			t.Errorf("%s is not in docs/metrics.md", name)
+		}
+	}
+}
