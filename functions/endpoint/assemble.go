@@ -2,12 +2,12 @@ package endpoint
 
 import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
-	"go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
 
 	"github.com/tierd/tierd/functions/auth"
 	"github.com/tierd/tierd/functions/cluster"
+	"github.com/tierd/tierd/functions/election"
 	"github.com/tierd/tierd/functions/lease"
+	"github.com/tierd/tierd/functions/lock"
 	"github.com/tierd/tierd/functions/maintenance"
 	"github.com/tierd/tierd/functions/wire"
 )
@@ -23,7 +23,7 @@ func assemble(a assembly) (services, error) {
 		maintenance: maintenance.New(api, maintenance.Settings{
 			Version: wire.EtcdVersion, TempDir: a.Settings.SnapshotDir,
 		}, logger),
-		lock:     v3lockpb.UnimplementedLockServer{},
-		election: v3electionpb.UnimplementedElectionServer{},
+		lock:     lock.New(a.Client, a.Draining),
+		election: election.New(a.Client, a.Draining),
 	}, nil
 }

@@ -91,7 +91,7 @@ func (c *keyspaceCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.quota, float64(status.QuotaBytes))
 	gauge(c.keys, float64(status.Keys))
 	gauge(c.revision, float64(status.Revision))
-	gauge(c.compacted, compactedValue(status.Compacted))
+	gauge(c.compacted, float64(status.Compacted))
 }
 
 func boolean(yes bool) float64 {
@@ -99,12 +99,4 @@ func boolean(yes bool) float64 {
 		return 1
 	}
 	return 0
-}
-
-// compactedValue is the compacted revision as etcd publishes it.
-func compactedValue(rev router.Revision) float64 {
-	if rev == 0 {
-		return -1
-	}
-	return float64(rev)
 }

@@ -12,7 +12,7 @@
 //   - After Shutdown has begun, no new stream starts; endless streams (watch,
 //     lease keepalive) end with Unavailable, on which clients resume on another
 //     frontend; unary calls in flight finish. Shutdown returns by the end of its
-//     context, and leaves no goroutine, connection or listener behind.
+//     context, and leaves no connection or listener behind.
 //   - A client that asked for a leader is cut off with "no leader" once the hot
 //     tier has been out of reach for a few seconds (see pulse).
 package endpoint

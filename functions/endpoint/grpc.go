@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"go.opentelemetry.io/otel/propagation"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/proto"
@@ -28,7 +29,11 @@ func newGRPCServer(s Settings, c Components, m *series, g *guard) *grpc.Server {
 	}
 	opts = append(opts, keepaliveOptions(s.Keepalive)...)
 	if c.Tracing != nil {
-		opts = append(opts, grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithTracerProvider(c.Tracing))))
+		opts = append(opts, grpc.StatsHandler(otelgrpc.NewServerHandler(
+			otelgrpc.WithTracerProvider(c.Tracing),
+			// So that a call's span hangs below its client's, such as an API server's.
+			otelgrpc.WithPropagators(propagation.TraceContext{}),
+		)))
 	}
 	return grpc.NewServer(opts...)
 }

@@ -1,9 +1,12 @@
 package endpoint
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
+	"os"
+	"syscall"
 )
 
 // listen opens every listener of the settings.
@@ -36,6 +39,7 @@ func listenOn(u url.URL) (net.Listener, error) {
 		}
 	case "unix":
 		network, address = "unix", u.Host+u.Path
+		removeDeadSocket(address)
 	case "https", "unixs":
 		return nil, fmt.Errorf("%s: TLS is not served here; put a TLS terminator in front and listen on http", u.String())
 	default:
@@ -46,4 +50,22 @@ func listenOn(u url.URL) (net.Listener, error) {
 		return nil, fmt.Errorf("%s: %w", u.String(), err)
 	}
 	return l, nil
+}
+
+// removeDeadSocket removes the socket file that a killed process has left. One
+// that somebody still listens on, and a file of another kind, stay, and listening
+// will say so.
+func removeDeadSocket(path string) {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode().Type() != os.ModeSocket {
+		return
+	}
+	conn, err := net.Dial("unix", path)
+	if err == nil {
+		_ = conn.Close() // it only asked whether somebody is there
+		return
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		_ = os.Remove(path) // if that fails, so will listening
+	}
 }

@@ -69,7 +69,8 @@ func (s *Server) goServe(what string, loop func() error) {
 // Shutdown drains the server: readiness fails, no new stream starts, endless
 // streams end with Unavailable, connections are told to go away, and calls in
 // flight finish, for as long as ctx lasts. Then what is left is cut off, which
-// is the error. Calling it again, or without Serve, does no harm.
+// is the error; only a handler that ignores its own context outlives that.
+// Calling it again, or without Serve, does no harm.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.logger.Info("draining")
 	s.beginDraining()
@@ -93,7 +94,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		cause = err
 	}
 	s.cut()
-	<-drained
 	if cause != nil {
 		return fmt.Errorf("drain: calls in flight were cut off: %w", cause)
 	}

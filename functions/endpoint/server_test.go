@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net"
@@ -89,7 +90,9 @@ func TestUnixSocket(t *testing.T) {
 	}
 	web := &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
-		Dial:              func(string, string) (net.Conn, error) { return net.Dial("unix", socket) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		},
 	}}
 	resp, err := web.Get("http://unix/version")
 	if err != nil {
@@ -99,6 +102,28 @@ func TestUnixSocket(t *testing.T) {
 	if len(f.Addrs()) != 2 || f.Addrs()[1].String() != socket {
 		t.Errorf("Addrs = %v", f.Addrs())
 	}
+}
+
+// The socket that a killed frontend leaves does not stop the next one; one that
+// is in use does.
+func TestDeadUnixSocket(t *testing.T) {
+	t.Parallel()
+	u := url.URL{Scheme: "unix", Path: filepath.Join(t.TempDir(), "s")}
+	first, err := listenOn(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second, err := listenOn(u); err == nil {
+		_ = second.Close()
+		t.Error("two listeners on one socket")
+	}
+	first.(*net.UnixListener).SetUnlinkOnClose(false)
+	_ = first.Close()
+	third, err := listenOn(u)
+	if err != nil {
+		t.Fatalf("after a dead one: %v", err)
+	}
+	_ = third.Close()
 }
 
 func TestHealthAndReflection(t *testing.T) {
