@@ -117,6 +117,8 @@ type Server struct {
 	gateway    *gateway
 	loopback   *loopback
 	pulse      *pulse
+	// closeServices is services.close.
+	closeServices func()
 
 	client  []*splitter
 	metrics []net.Listener
@@ -183,6 +185,7 @@ func (s *Server) build(c Components, build assembler) error {
 	if err != nil {
 		return err
 	}
+	s.closeServices = services.close
 	s.loopback.register(services)
 	s.grpc = newGRPCServer(s.settings, c, series, newGuard(s, series))
 	services.register(s.grpc, s.health)

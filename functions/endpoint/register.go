@@ -21,6 +21,9 @@ type services struct {
 	maintenance pb.MaintenanceServer
 	lock        v3lockpb.LockServer
 	election    v3electionpb.ElectionServer
+	// close ends what the services have started, once no call runs any more; nil
+	// if there is nothing.
+	close func()
 }
 
 // assembly is what the services are made from.

@@ -125,7 +125,12 @@ func (s *Server) cut() {
 		s.loopback.close()
 	}
 	s.endOfRequests()
-	s.stopOnce.Do(func() { close(s.stopped) })
+	s.stopOnce.Do(func() {
+		if s.closeServices != nil {
+			s.closeServices()
+		}
+		close(s.stopped)
+	})
 }
 
 // webServer serves HTTP/1 with limits on silent clients.
