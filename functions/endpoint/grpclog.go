@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 
 	"google.golang.org/grpc/grpclog"
@@ -24,26 +23,32 @@ func (l grpcLog) log(level slog.Level, text string) {
 	l.logger.Log(context.Background(), level, "grpc", "text", strings.TrimSpace(text))
 }
 
-func (l grpcLog) Info(args ...any)                 { l.log(slog.LevelDebug, fmt.Sprint(args...)) }
-func (l grpcLog) Infoln(args ...any)               { l.log(slog.LevelDebug, fmt.Sprintln(args...)) }
-func (l grpcLog) Infof(format string, args ...any) { l.log(slog.LevelDebug, fmt.Sprintf(format, args...)) }
+func (l grpcLog) Info(args ...any)   { l.log(slog.LevelDebug, fmt.Sprint(args...)) }
+func (l grpcLog) Infoln(args ...any) { l.log(slog.LevelDebug, fmt.Sprintln(args...)) }
+func (l grpcLog) Infof(format string, args ...any) {
+	l.log(slog.LevelDebug, fmt.Sprintf(format, args...))
+}
 
-func (l grpcLog) Warning(args ...any)                 { l.log(slog.LevelDebug, fmt.Sprint(args...)) }
-func (l grpcLog) Warningln(args ...any)               { l.log(slog.LevelDebug, fmt.Sprintln(args...)) }
-func (l grpcLog) Warningf(format string, args ...any) { l.log(slog.LevelDebug, fmt.Sprintf(format, args...)) }
+func (l grpcLog) Warning(args ...any)   { l.log(slog.LevelDebug, fmt.Sprint(args...)) }
+func (l grpcLog) Warningln(args ...any) { l.log(slog.LevelDebug, fmt.Sprintln(args...)) }
+func (l grpcLog) Warningf(format string, args ...any) {
+	l.log(slog.LevelDebug, fmt.Sprintf(format, args...))
+}
 
-func (l grpcLog) Error(args ...any)                 { l.log(slog.LevelWarn, fmt.Sprint(args...)) }
-func (l grpcLog) Errorln(args ...any)               { l.log(slog.LevelWarn, fmt.Sprintln(args...)) }
-func (l grpcLog) Errorf(format string, args ...any) { l.log(slog.LevelWarn, fmt.Sprintf(format, args...)) }
+func (l grpcLog) Error(args ...any)   { l.log(slog.LevelWarn, fmt.Sprint(args...)) }
+func (l grpcLog) Errorln(args ...any) { l.log(slog.LevelWarn, fmt.Sprintln(args...)) }
+func (l grpcLog) Errorf(format string, args ...any) {
+	l.log(slog.LevelWarn, fmt.Sprintf(format, args...))
+}
 
 func (l grpcLog) Fatal(args ...any)                 { l.fatal(fmt.Sprint(args...)) }
 func (l grpcLog) Fatalln(args ...any)               { l.fatal(fmt.Sprintln(args...)) }
 func (l grpcLog) Fatalf(format string, args ...any) { l.fatal(fmt.Sprintf(format, args...)) }
 
-// fatal does what gRPC demands of its logger; gRPC never calls it in a server.
+// fatal must not return. gRPC calls it for mistakes in our code only, such as a
+// service that is registered twice.
 func (l grpcLog) fatal(text string) {
-	l.log(slog.LevelError, text)
-	os.Exit(1)
+	panic("grpc: " + strings.TrimSpace(text))
 }
 
 // V says that verbose lines are unwanted; they cost time on every call.
