@@ -11,7 +11,6 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.uber.org/goleak"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/tierd/tierd/router"
 )
@@ -74,53 +73,64 @@ func (k *keyspace) CurrentRevision(context.Context) (router.Revision, router.Rev
 	return k.current, k.compacted, k.failure
 }
 
-func (k *keyspace) Events(_ context.Context, from router.Revision, maxBytes int, _ bool) (router.EventPage, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if from < k.compacted {
-		return router.EventPage{}, router.ErrCompacted
-	}
-	page := router.EventPage{Through: from - 1, Current: k.current, Compacted: k.compacted}
-	bytes := 0
+// kept are the versions at or below the compacted revision that are alive at a
+// revision; all is whether anything at all is alive there.
+func (k *keyspace) kept(at router.Revision) (versions []router.Version, anything bool) {
+	last := make(map[string]router.Version)
 	for _, v := range k.versions {
-		if v.Main < from {
-			continue
+		if v.Main <= at {
+			last[string(v.KV.Key)] = v
 		}
-		if v.Main != page.Through && bytes >= maxBytes {
-			break
-		}
-		e := &mvccpb.Event{Type: mvccpb.Event_PUT, Kv: v.KV}
-		if v.Tombstone {
-			e = &mvccpb.Event{Type: mvccpb.Event_DELETE, Kv: &mvccpb.KeyValue{Key: v.KV.Key, ModRevision: int64(v.Main)}}
-		}
-		page.Events = append(page.Events, e)
-		page.Through = v.Main
-		bytes += proto.Size(e)
 	}
-	return page, k.failure
+	for _, v := range k.versions {
+		alive := !v.Tombstone && last[string(v.KV.Key)] == v
+		anything = anything || alive
+		if alive && v.Main <= k.compacted {
+			versions = append(versions, v)
+		}
+	}
+	return versions, anything
 }
 
-// history is the set that router.API.History promises.
-func (k *keyspace) history(at router.Revision) []router.Version {
-	alive := make(map[string]router.Version)
-	for _, v := range k.versions {
-		if v.Main <= k.compacted {
-			alive[string(v.KV.Key)] = v
-		}
-	}
+// since are the versions above the compacted revision, up to a revision.
+func (k *keyspace) since(at router.Revision) []router.Version {
 	return slices.DeleteFunc(slices.Clone(k.versions), func(v router.Version) bool {
-		last := alive[string(v.KV.Key)]
-		dropped := v.Main <= k.compacted && (v.Tombstone || last.Main != v.Main || last.Sub != v.Sub)
-		return dropped || v.Main > at
+		return v.Main <= k.compacted || v.Main > at
 	})
 }
 
 func (k *keyspace) History(_ context.Context, at router.Revision, yield func(router.Version) error) (router.HistoryInfo, error) {
+	return k.read(at, yield, func(at router.Revision) []router.Version {
+		old, _ := k.kept(k.compacted)
+		return append(old, k.since(at)...)
+	})
+}
+
+func (k *keyspace) HashedHistory(_ context.Context, at router.Revision, yield func(router.Version) error) (router.HistoryInfo, error) {
+	return k.read(at, yield, func(at router.Revision) []router.Version {
+		old, anything := k.kept(at)
+		if !anything {
+			old, _ = k.kept(k.compacted)
+		}
+		return append(old, k.since(at)...)
+	})
+}
+
+func (k *keyspace) read(at router.Revision, yield func(router.Version) error, list func(at router.Revision) []router.Version) (router.HistoryInfo, error) {
 	k.mu.Lock()
 	if at == 0 {
 		at = k.current
 	}
-	versions, during := k.history(at), k.duringHistory
+	info := router.HistoryInfo{At: at, Current: k.current, Compacted: k.compacted}
+	if at < k.compacted {
+		k.mu.Unlock()
+		return info, router.ErrCompacted
+	}
+	if at > k.current {
+		k.mu.Unlock()
+		return info, router.ErrFutureRevision
+	}
+	versions, during := list(at), k.duringHistory
 	k.duringHistory = nil
 	k.mu.Unlock()
 	for i, v := range versions {
@@ -133,7 +143,10 @@ func (k *keyspace) History(_ context.Context, at router.Revision, yield func(rou
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return router.HistoryInfo{At: at, Current: k.current, Compacted: k.compacted}, k.failure
+	if k.compacted != info.Compacted {
+		return info, router.ErrCompacted
+	}
+	return info, k.failure
 }
 
 func (k *keyspace) Leases(context.Context) ([]router.Lease, router.Revision, error) {

@@ -2,7 +2,7 @@
 // itself, its alarms, its hashes, and a snapshot of it as an etcd database file.
 //
 // It promises that HashKV is the number that etcd computes for the same history
-// (up to the one case named at hashKV), and that a snapshot is a file which
+// (up to the one case named at HashKV), and that a snapshot is a file which
 // etcd's own tools accept and from which a real etcd serves the same keys,
 // revisions, versions and leases. What an etcd member has and a frontend has
 // not is refused by name: there is no raft leader to move and no data format
@@ -36,8 +36,8 @@ const snapshotsConcurrentMax = 2
 type API interface {
 	wire.Identity
 	CurrentRevision(ctx context.Context) (current, compacted router.Revision, err error)
-	Events(ctx context.Context, from router.Revision, maxBytes int, prevKV bool) (router.EventPage, error)
 	History(ctx context.Context, at router.Revision, yield func(router.Version) error) (router.HistoryInfo, error)
+	HashedHistory(ctx context.Context, at router.Revision, yield func(router.Version) error) (router.HistoryInfo, error)
 	Leases(ctx context.Context) ([]router.Lease, router.Revision, error)
 	Status(ctx context.Context) (router.Status, error)
 	Alarms(ctx context.Context) ([]router.Alarm, error)

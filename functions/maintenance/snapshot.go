@@ -20,9 +20,6 @@ import (
 const (
 	// snapshotChunkBytes is how much of the file goes into one message.
 	snapshotChunkBytes = 32 << 10
-	// snapshotAttemptsMax bounds how often a snapshot is begun again because a
-	// compaction overtook it.
-	snapshotAttemptsMax = 5
 	// snapshotFilePattern names the temporary files.
 	snapshotFilePattern = "tierd-snapshot-*.db"
 )
@@ -74,15 +71,11 @@ func (s *server) Snapshot(_ *pb.SnapshotRequest, stream pb.Maintenance_SnapshotS
 }
 
 // buildImage builds the file, again if a compaction overtakes the reading.
-func (s *server) buildImage(ctx context.Context) (*image, error) {
-	img, err := s.buildOnce(ctx)
-	for attempt := 1; errors.Is(err, router.ErrCompacted) && attempt < snapshotAttemptsMax; attempt++ {
+func (s *server) buildImage(ctx context.Context) (img *image, err error) {
+	err = undisturbed(func() error {
 		img, err = s.buildOnce(ctx)
-	}
-	if errors.Is(err, router.ErrCompacted) {
-		// Not the client's mistake: it asked for no revision.
-		return nil, fmt.Errorf("%w, %d times", errOvertaken, snapshotAttemptsMax)
-	}
+		return err
+	})
 	return img, err
 }
 
