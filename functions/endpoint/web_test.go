@@ -10,11 +10,13 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"github.com/tierd/tierd/router"
+	"github.com/tierd/tierd/test/cluster"
 	"github.com/tierd/tierd/test/oracle"
 )
 
@@ -64,6 +66,12 @@ func sorted(lines []string) string {
 func TestHTTPAsEtcd(t *testing.T) {
 	t.Parallel()
 	etcd := oracle.Start(t, oracle.Options{})
+	cluster.Await(t, time.Minute, "etcd agrees on its cluster version", func() error {
+		if _, body := get(t, etcd.Endpoint()+"/version"); !strings.Contains(body, `"etcdcluster":"3.7.0"`) {
+			return errors.New(body)
+		}
+		return nil
+	})
 	f := start(t, nil)
 	for _, e := range []exchange{
 		{"GET", "/version", ""},
