@@ -9,13 +9,16 @@ package router
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/mvccpb"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/tierd/tierd/tiers/hot"
 )
@@ -45,155 +48,128 @@ type Settings struct {
 
 // Components are what a keyspace is built from.
 type Components struct {
-	Hot     *hot.Client
-	Logger  *slog.Logger
+	Hot    *hot.Client
+	Logger *slog.Logger
+	// Metrics may be nil.
 	Metrics prometheus.Registerer
-	Tracer  trace.Tracer
+	// Random is where ids come from.
+	Random io.Reader
 }
 
-// Member is one live frontend.
-type Member struct {
-	ID         uint64
-	Name       string
-	ClientURLs []string
+// Keyspace is one keyspace as one frontend serves it. It implements API.
+type Keyspace struct {
+	settings Settings
+	hot      *hot.Client
+	logger   *slog.Logger
+	entropy  io.Reader
+	metrics  metrics
+
+	commits     *queue[*hot.Transaction, committed]
+	gets, pages *queue[hot.Read, readAnswer]
+	leases      *queue[hot.LeaseCall, leaseAnswer]
+
+	// stopped is closed when no new request is taken any more; working ends when
+	// those that were taken have been answered or the time to do so is over.
+	stopped chan struct{}
+	stop    sync.Once
+	working context.Context
+	abort   context.CancelFunc
+	loops   sync.WaitGroup
+
+	sweepNow  chan struct{}
+	newestCut atomic.Pointer[string]
+	// summary is what the last heartbeat answered.
+	summary   atomic.Pointer[hot.Summary]
+	entropyMu sync.Mutex // guards entropy
 }
 
-// Status is what the keyspace says of itself at one moment.
-type Status struct {
-	// Compacted is -1 while nothing was ever compacted.
-	Revision, Compacted Revision
-	// Term counts the recoveries of the hot tier; it plays the raft term's part.
-	Term uint64
-	// SizeBytes is the memory that the hot tier's Redis uses; SizeInUseBytes is
-	// the data of this keyspace, the number that the quota is held against.
-	SizeBytes, SizeInUseBytes, QuotaBytes int64
-	Keys                                  int64
-	// LeaderID is the id of the live member that runs the scheduled jobs: the
-	// one that registered first. All frontends name the same one.
-	LeaderID uint64
-	Alarms   []Alarm
+var _ API = (*Keyspace)(nil)
+
+// Open takes the keyspace into service: it makes contact with the hot tier, runs
+// recovery if that is needed, creates the keyspace if it is new, and registers
+// this frontend. An error means that nothing is served; ErrCorrupt does not stop
+// it: a corrupt keyspace is opened, refuses everything and shows its alarm.
+func Open(ctx context.Context, settings Settings, components Components) (*Keyspace, error) {
+	if settings.MemberID == 0 || settings.RequestTimeout <= 0 || settings.QuotaBytes <= 0 {
+		return nil, errors.New("open keyspace: member id, request timeout and quota must be set")
+	}
+	working, abort := context.WithCancel(context.Background())
+	k := &Keyspace{
+		settings: settings, hot: components.Hot, logger: components.Logger, entropy: components.Random,
+		stopped: make(chan struct{}), working: working, abort: abort, sweepNow: make(chan struct{}, 1),
+	}
+	var err error
+	if k.metrics, err = newMetrics(components.Metrics); err != nil {
+		abort()
+		return nil, err
+	}
+	if err := k.beat(ctx); err != nil {
+		abort()
+		return nil, fmt.Errorf("open keyspace %s: %w", settings.Keyspace, err)
+	}
+	k.startLanes()
+	k.loops.Go(k.heartbeatLoop)
+	k.loops.Go(k.sweepLoop)
+	k.wakeSweeper() // what a dead frontend left half swept
+	return k, nil
 }
 
-// Alarm is one raised alarm.
-type Alarm struct {
-	MemberID uint64
-	Type     pb.AlarmType
+func (k *Keyspace) startLanes() {
+	k.commits = newQueue[*hot.Transaction, committed](k, "commit", weighTransaction,
+		weight{requests: commitTransactionsMax, bytes: commitBytesMax, strings: hot.BatchStringsMax})
+	for range commitLanes {
+		lane := &commitLane{k: k}
+		k.commits.start(lane.serve)
+	}
+	k.gets = newQueue[hot.Read, readAnswer](k, "get", weighRead, weight{requests: getsMax, bytes: 1, strings: hot.BatchStringsMax})
+	for range getLanes {
+		k.gets.start(k.serveReads)
+	}
+	k.pages = newQueue[hot.Read, readAnswer](k, "page", weighRead, weight{requests: 1, bytes: 1, strings: hot.BatchStringsMax})
+	for range pageLanes {
+		k.pages.start(k.serveReads)
+	}
+	k.leases = newQueue[hot.LeaseCall, leaseAnswer](k, "lease", weighLease, weight{requests: leasesMax, bytes: 1, strings: 1})
+	for range leaseLanes {
+		k.leases.start(k.serveLeases)
+	}
 }
 
-// Lease is one lease as the sequencer keeps it.
-type Lease struct {
-	ID int64
-	// GrantedTTL and RemainingTTL are in seconds.
-	GrantedTTL, RemainingTTL int64
-	// Keys are the attached keys, sorted; only filled when asked for.
-	Keys [][]byte
+// Close refuses new requests, answers those that were taken, within ctx, and
+// removes this frontend from the member list. It does not close the hot tier's
+// client.
+func (k *Keyspace) Close(ctx context.Context) error {
+	k.stop.Do(func() { close(k.stopped) })
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		k.commits.wait()
+		k.gets.wait()
+		k.pages.wait()
+		k.leases.wait()
+	}()
+	var err error
+	select {
+	case <-drained:
+	case <-ctx.Done():
+		err = fmt.Errorf("close keyspace %s: requests were still under way: %w", k.settings.Keyspace, ctx.Err())
+	}
+	k.abort()
+	<-drained
+	k.loops.Wait()
+	if _, leaveErr := k.hot.Summary(ctx, hot.MemberLeave, nil); leaveErr != nil {
+		err = errors.Join(err, fmt.Errorf("leave the member list: %w", leaveErr))
+	}
+	return err
 }
 
-// Version is one stored change: revision Main, Sub counting from 0 within it.
-// Tombstone says that the key was deleted; then KV holds the key only.
-type Version struct {
-	Main      Revision
-	Sub       int64
-	Tombstone bool
-	KV        *mvccpb.KeyValue
-}
-
-// EventPage is a run of whole revisions, in order.
-type EventPage struct {
-	// Events are those of revisions From..Through, all of them, in order of
-	// revision and then of sub-revision. Kv.ModRevision is the event's revision.
-	// PrevKv is filled when asked for, the key existed, and its version has not
-	// been compacted (as etcd: state at ModRevision-1, absent if that is below
-	// the compacted revision).
-	Events []*mvccpb.Event
-	// Through is the last revision that the page covers; From-1 if none.
-	Through Revision
-	// Current is the keyspace's revision when the page was read.
-	Current Revision
-	// Compacted is the compacted revision when the page was read (-1: never
-	// compacted).
-	Compacted Revision
-}
-
-// API is everything that functions/ may ask of a keyspace. *Keyspace is the one
-// implementation; unit tests of functions/ may use fakes.
-//
-// Responses carry a header with Revision filled and nothing else; functions/wire
-// fills in the rest. Requests have been checked by the caller (sizes, empty
-// keys, duplicate keys): the router trusts their shape.
-type API interface {
-	Range(ctx context.Context, r *pb.RangeRequest) (*pb.RangeResponse, error)
-	// RangePages reads like Range with etcd's RangeStream contract: pages of
-	// about pageBytes, pinned to one revision; header, count and more only in
-	// the last one. The request has neither sort nor revision filters.
-	RangePages(ctx context.Context, r *pb.RangeRequest, pageBytes int, send func(*pb.RangeResponse) error) error
-	Put(ctx context.Context, r *pb.PutRequest) (*pb.PutResponse, error)
-	DeleteRange(ctx context.Context, r *pb.DeleteRangeRequest) (*pb.DeleteRangeResponse, error)
-	Txn(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, error)
-	// Compact makes revisions below rev unreadable, at once; with physical it
-	// returns only after their records are gone. It returns the current revision.
-	Compact(ctx context.Context, rev Revision, physical bool) (Revision, error)
-
-	// Events reads the events of revisions from, from+1, ... up to the current
-	// one or about maxBytes, whichever comes first (at least one revision).
-	// ErrCompacted if from is below the compacted revision. from may be
-	// Current+1: an empty page.
-	Events(ctx context.Context, from Revision, maxBytes int, prevKV bool) (EventPage, error)
-	// WaitRevision blocks until the keyspace's revision is above after, and
-	// returns it. It is how followers learn of changes without polling.
-	WaitRevision(ctx context.Context, after Revision) (Revision, error)
-	// CurrentRevision is the linearizable current and compacted revision.
-	CurrentRevision(ctx context.Context) (current, compacted Revision, err error)
-
-	// LeaseGrant creates a lease; id 0 lets the router choose one.
-	LeaseGrant(ctx context.Context, id, ttlSeconds int64) (Lease, Revision, error)
-	// LeaseRevoke removes a lease and deletes its keys in one revision.
-	LeaseRevoke(ctx context.Context, id int64) (Revision, error)
-	// LeaseKeepAlive renews a lease. ErrLeaseNotFound for an unknown one.
-	LeaseKeepAlive(ctx context.Context, id int64) (Lease, Revision, error)
-	// LeaseTimeToLive describes a lease. ErrLeaseNotFound for an unknown one.
-	LeaseTimeToLive(ctx context.Context, id int64, keys bool) (Lease, Revision, error)
-	// Leases lists all leases, by id, without keys.
-	Leases(ctx context.Context) ([]Lease, Revision, error)
-	// ExpireLeases revokes leases that are due, a bounded number of them, and
-	// says how many, and how long until the next one is due (at most a minute).
-	ExpireLeases(ctx context.Context) (revoked int, next time.Duration, err error)
-
-	// Members lists the live frontends, oldest registration first.
-	Members(ctx context.Context) ([]Member, Revision, error)
-	// Self is this frontend.
-	Self() Member
-	// ClusterID identifies the keyspace: the same on every frontend, for ever.
-	ClusterID() uint64
-	// Term is Status.Term as last seen, for response headers.
-	Term() uint64
-	// LastRevision is the highest revision this frontend has seen.
-	LastRevision() Revision
-	// LeaderID is Status.LeaderID as last seen.
-	LeaderID() uint64
-
-	Status(ctx context.Context) (Status, error)
-	Alarms(ctx context.Context) ([]Alarm, error)
-	RaiseAlarm(ctx context.Context, a Alarm) error
-	// DisarmAlarm lowers an alarm; MemberID 0 means every member's. It returns
-	// those that were lowered.
-	DisarmAlarm(ctx context.Context, a Alarm) ([]Alarm, error)
-
-	// History yields every version that the state at revision at consists of,
-	// in order of (Main, Sub): all changes above the compacted revision up to
-	// at, and of those at or below it the ones still alive at the compacted
-	// revision. That is the set that etcd's HashKV covers and a snapshot holds.
-	// at 0 means the current revision. It returns the revisions it used.
-	History(ctx context.Context, at Revision, yield func(Version) error) (HistoryInfo, error)
-	// HashedHistory is History for HashKV, which etcd defines a little
-	// differently: of the versions at or below the compacted revision it yields
-	// those that are still alive at revision at (unless nothing at all is alive
-	// then: in that case it is the same as History).
-	HashedHistory(ctx context.Context, at Revision, yield func(Version) error) (HistoryInfo, error)
-}
-
-// HistoryInfo names the revisions that a History call covered. Compacted is -1
-// if the keyspace was never compacted.
-type HistoryInfo struct {
-	At, Current, Compacted Revision
+// random gives a number from the entropy source.
+func (k *Keyspace) random() (uint64, error) {
+	k.entropyMu.Lock()
+	defer k.entropyMu.Unlock()
+	var b [8]byte
+	if _, err := io.ReadFull(k.entropy, b[:]); err != nil {
+		return 0, fmt.Errorf("read random numbers: %w", err)
+	}
+	return binary.BigEndian.Uint64(b[:]), nil
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/tierd/tierd/functions/auth"
 	"github.com/tierd/tierd/functions/cluster"
 	"github.com/tierd/tierd/functions/election"
+	"github.com/tierd/tierd/functions/kv"
 	"github.com/tierd/tierd/functions/lease"
 	"github.com/tierd/tierd/functions/lock"
 	"github.com/tierd/tierd/functions/maintenance"
@@ -16,7 +17,7 @@ import (
 func assemble(a assembly) (services, error) {
 	api, logger := a.Components.API, a.Components.Logger
 	return services{
-		kv:    pb.UnimplementedKVServer{},
+		kv:    kv.New(api, kv.Settings{MaxTxnOps: a.Settings.MaxTxnOps, MaxRequestBytes: a.Settings.MaxRequestBytes}),
 		watch: pb.UnimplementedWatchServer{},
 		lease: lease.New(api, a.Draining, logger),
 		auth:  auth.New(api), cluster: cluster.New(api),

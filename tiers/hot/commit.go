@@ -135,7 +135,7 @@ type Transaction struct {
 type Outcome byte
 
 // The outcomes, as in lua/commit.lua. From OutcomeLeaseNotFound on nothing was
-// done. OutcomeUnread is Resolve's: done, but what it read is not known.
+// done.
 const (
 	OutcomeThen Outcome = iota + 1
 	OutcomeElse
@@ -144,7 +144,6 @@ const (
 	OutcomeNoSpace
 	OutcomeChanged
 	OutcomeNotDue
-	OutcomeUnread
 )
 
 // OperationResult is what one operation gave.
@@ -224,11 +223,18 @@ func (c *Client) Commit(ctx context.Context, lane *Lane, quotaBytes int64, batch
 	return results, nil
 }
 
+// Resolved is what became of one transaction of a lost call.
+type Resolved struct {
+	// Done says that it wrote; otherwise it changed nothing and can be sent again.
+	Done bool
+	// Revision is the one it took, 0 if it wrote without taking one.
+	Revision Revision
+}
+
 // Resolve finds out what became of the batch of a lane whose Commit ended with
-// ErrUnknown. It gives the revisions of the transactions (0 for those that took
-// none and can be sent again), or done false if the batch never ran and never
-// will; the lane is closed then. ErrUnknown means that it cannot be found out.
-func (c *Client) Resolve(ctx context.Context, lane *Lane, size int) (revisions []Revision, done bool, err error) {
+// ErrUnknown. done is false if the batch never ran and never will; the lane is
+// closed then. ErrUnknown means that it cannot be found out.
+func (c *Client) Resolve(ctx context.Context, lane *Lane, size int) (results []Resolved, done bool, err error) {
 	reply, err := c.read(ctx, scriptResolve, nil, lane.name, lane.sequence+1)
 	if err != nil {
 		return nil, false, err
@@ -247,14 +253,15 @@ func (c *Client) Resolve(ctx context.Context, lane *Lane, size int) (revisions [
 		return nil, false, fmt.Errorf("resolve: %w: redis answered %q", ErrReply, reply)
 	}
 	lane.sequence++
-	revisions = make([]Revision, size)
-	for i := range revisions {
+	results = make([]Resolved, size)
+	for i := range results {
+		results[i].Done = outcomes[i] != '0'
 		if outcomes[i] == '1' {
-			revisions[i] = Revision(next)
+			results[i].Revision = Revision(next)
 			next++
 		}
 	}
-	return revisions, true, nil
+	return results, true, nil
 }
 
 // firstString is where the strings of a batch begin in ARGV, counted from 1.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -82,6 +83,9 @@ func ParseEndpoint(rawURL string) (Endpoint, error) {
 			err = parse.Err
 		}
 		return Endpoint{}, fmt.Errorf("the Redis URL cannot be read: %w", err)
+	}
+	if !slices.Contains([]string{"redis", "rediss", "unix", "redis+cluster", "rediss+cluster"}, u.Scheme) {
+		return Endpoint{}, errors.New("the Redis URL must start with redis://, rediss://, redis+cluster://, rediss+cluster:// or unix://")
 	}
 	query := u.Query()
 	for name, why := range refusedParameters() {

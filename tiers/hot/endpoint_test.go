@@ -54,8 +54,8 @@ func TestParseEndpoint(t *testing.T) {
 func TestParseEndpointRefusals(t *testing.T) {
 	t.Parallel()
 	cases := []struct{ url, want string }{
-		{"http://localhost", "the Redis URL http://localhost is not valid: invalid URL scheme: http"},
-		{"localhost:6379", "the Redis URL localhost:// is not valid: invalid URL scheme: localhost"},
+		{"http://localhost", "the Redis URL must start with redis://, rediss://, redis+cluster://, rediss+cluster:// or unix://"},
+		{"localhost:6379", "the Redis URL must start with redis://, rediss://, redis+cluster://, rediss+cluster:// or unix://"},
 		{"redis://u:secret@local host", "the Redis URL cannot be read: invalid character \" \" in host name"},
 		{"redis://u:secret@h:6379/x", "the Redis URL redis://h:6379 is not valid: invalid database number: \"x\""},
 		{"redis://u:secret@h:6379?poolsize=3", "the Redis URL redis://h:6379 is not valid: unexpected option: poolsize"},

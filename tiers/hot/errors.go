@@ -27,6 +27,8 @@ var (
 	ErrFuture = errors.New("revision in the future")
 	// ErrKept: the CORRUPT alarm is not lowered by hand.
 	ErrKept = errors.New("the CORRUPT alarm stays until the data is restored")
+	// ErrFull: the reply to a batch was full before this read's turn.
+	ErrFull = errors.New("reply full")
 	// ErrMissing: a record that an index names is not there.
 	ErrMissing = errors.New("record missing")
 	// ErrReply: a reply that does not follow its script's format.

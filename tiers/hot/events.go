@@ -2,6 +2,7 @@ package hot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -70,19 +71,42 @@ func (d *decoder) event() Event {
 // CutWait is the longest that WaitCut blocks.
 const CutWait = time.Second
 
-// WaitCut blocks until a cut is published after the one named by last ("0" for
-// any, "$" for the next), at most CutWait, and gives the last one's name. It is
-// a wake-up only: what is true is read with Events.
-func (c *Client) WaitCut(ctx context.Context, last string) (string, error) {
-	streams, err := c.parts.Redis.XRead(ctx, &redis.XReadArgs{Streams: []string{c.names[cutsKey], last}, Count: 1000, Block: CutWait}).Result()
-	if err == redis.Nil {
-		return last, nil
+// cutsMax bounds the cuts that one wake-up reads.
+const cutsMax = 1000
+
+// LastCut names the newest cut, for WaitCut.
+func (c *Client) LastCut(ctx context.Context) (string, error) {
+	messages, err := c.parts.Redis.XRevRangeN(ctx, c.names[cutsKey], "+", "-", 1).Result()
+	if err != nil {
+		return "", fmt.Errorf("find the newest cut: %w", classify(err))
+	}
+	if len(messages) == 0 {
+		return "0-0", nil
+	}
+	return messages[0].ID, nil
+}
+
+// WaitCut blocks until a cut after the one named by last is published, at most
+// CutWait. It gives the newest cut's name and its last revision, or last and 0.
+// It is a wake-up only: what is true is read with Events.
+func (c *Client) WaitCut(ctx context.Context, last string) (string, Revision, error) {
+	streams, err := c.parts.Redis.XRead(ctx, &redis.XReadArgs{Streams: []string{c.names[cutsKey], last}, Count: cutsMax, Block: CutWait}).Result()
+	if errors.Is(err, redis.Nil) {
+		return last, 0, nil
 	}
 	if err != nil {
-		return last, fmt.Errorf("wait for a cut: %w", classify(err))
+		return last, 0, fmt.Errorf("wait for a cut: %w", classify(err))
 	}
-	if len(streams) == 1 && len(streams[0].Messages) > 0 {
-		last = streams[0].Messages[len(streams[0].Messages)-1].ID
+	if len(streams) != 1 || len(streams[0].Messages) == 0 {
+		return last, 0, nil
 	}
-	return last, nil
+	newest := streams[0].Messages[len(streams[0].Messages)-1]
+	var numbers [3]int64
+	for i, field := range []string{"f", "t", "r"} {
+		text, _ := newest.Values[field].(string)
+		if numbers[i], err = strconv.ParseInt(text, 10, 64); err != nil {
+			return last, 0, fmt.Errorf("%w: cut %s: %w", ErrReply, newest.ID, err)
+		}
+	}
+	return newest.ID, Revision(numbers[2] + numbers[1] - numbers[0]), nil
 }

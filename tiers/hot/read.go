@@ -83,7 +83,7 @@ func CountRead(span Span, revision Revision, from Cursor) Read {
 
 // ReadResult is what one read gave.
 type ReadResult struct {
-	// Err is nil, ErrCompacted or ErrFuture.
+	// Err is nil, ErrCompacted, ErrFuture or ErrFull.
 	Err error
 	// Items are in order of key.
 	Items []Item
@@ -98,7 +98,8 @@ type ReadReply struct {
 	Results             []ReadResult
 }
 
-// Reads makes a batch of reads. A page ends after about bytesMax.
+// Reads makes a batch of reads. A page ends after about bytesMax, and so does the
+// reply: reads that do not fit are answered with ErrFull.
 func (c *Client) Reads(ctx context.Context, bytesMax int, batch []Read) (ReadReply, error) {
 	program := make([]byte, 0, 21*len(batch))
 	args := make([]any, 2, 2+3*len(batch))
@@ -142,6 +143,8 @@ func (d *decoder) readResult(r *Read) ReadResult {
 		return ReadResult{Err: ErrCompacted}
 	case 2:
 		return ReadResult{Err: ErrFuture}
+	case 3:
+		return ReadResult{Err: ErrFull}
 	}
 	var out ReadResult
 	if r.kind == readGet {

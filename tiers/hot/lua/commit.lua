@@ -32,7 +32,7 @@ local PUT, DELETE, GET, DELETE_RANGE, REVOKE = 1, 2, 3, 4, 5
 -- Comparison targets.
 local VERSION, CREATE, MOD, VALUE, LEASE, UNCHANGED = 0, 1, 2, 3, 4, 9
 -- How far back UNCHANGED looks before it gives up, in revisions.
-local UNCHANGED_REVISIONS_MAX = 2000
+local UNCHANGED_REVISIONS_MAX = 10000
 -- What a key costs beyond its bytes and those of its records: index nodes.
 local KEY_OVERHEAD = 300
 
@@ -144,7 +144,7 @@ local function flush()
 end
 
 -- The transaction being executed: its revision and events so far.
-local events, wrote_revision, head
+local events, wrote_revision, head, revoked
 
 local function begin_event()
   if events == 0 then
@@ -256,16 +256,22 @@ end
 -- unchanged says whether no event after revision r touched the span.
 local function unchanged(kind, a, b, r)
   if revision - r > UNCHANGED_REVISIONS_MAX then return false end
-  for v = r + 1, revision do
-    local position = position_of(v)
-    local rec = position and record(position, 0)
-    if not rec then return false end
-    local _, count, _, _, _, _, _, _, length = parse(REC_FORMAT, rec)
-    if within(sub(rec, REC_HEADER + 1, REC_HEADER + length), kind, a, b) then return false end
-    for n = 1, count - 1 do
-      rec = record(position, n)
-      _, _, _, _, _, _, _, _, length = parse(REC_FORMAT, rec)
-      if within(sub(rec, REC_HEADER + 1, REC_HEADER + length), kind, a, b) then return false end
+  flush()
+  local STEP = 200
+  for v = r + 1, revision, STEP do
+    local at, names = positions(v, math.min(v + STEP - 1, revision)), {}
+    if not at then return false end
+    for i = 1, #at do names[i] = field(at[i], 0) end
+    local recs = call('HMGET', REC, unpack(names))
+    for i = 1, #recs do
+      if not recs[i] then return false end
+      local _, count, _, _, _, _, _, _, length = parse(REC_FORMAT, recs[i])
+      if within(sub(recs[i], REC_HEADER + 1, REC_HEADER + length), kind, a, b) then return false end
+      for n = 1, count - 1 do
+        local rec = call('HGET', REC, names[i] .. ':' .. n)
+        _, _, _, _, _, _, _, _, length = parse(REC_FORMAT, rec)
+        if within(sub(rec, REC_HEADER + 1, REC_HEADER + length), kind, a, b) then return false end
+      end
     end
   end
   return true
@@ -332,6 +338,7 @@ local function execute(kind, flags, a, b, lease)
   local members = call('ZRANGEBYLEX', LEASED, '[' .. lease, '(' .. ARGV[a])
   local keys = {}
   for i = 1, #members do keys[i] = sub(members[i], 9) end
+  revoked = true
   dropped = dropped + 1
   gone_leases[dropped] = lease
   lease_known[lease] = false
@@ -381,19 +388,17 @@ end
 
 local changed = false
 while at <= size do
-  events, wrote_revision, head = 0, nil, nil
+  events, wrote_revision, head, revoked = 0, nil, nil, false
   local outcome, results = transaction()
   out_n = out_n + 1
   out[out_n] = pack('>BI8', outcome, wrote_revision or revision) .. (results or '')
-  local wrote = wrote_revision or dropped > 0
-  outcomes[out_n] = wrote_revision and '1' or '0'
-  changed = changed or wrote
+  outcomes[out_n] = wrote_revision and '1' or (revoked and '2' or '0')
+  changed = changed or wrote_revision or revoked
 end
 
 if changed then
   flush()
-  local order = { 'revision', int(revision) }
-  call('HSET', ORDER, unpack(order))
+  call('HSET', ORDER, 'revision', int(revision))
   call('HSET', META, 'tail', int(tail), 'bytes', int(bytes), 'delta', int(delta))
   if revision >= first_revision then
     call('XADD', CUTS, 'MAXLEN', '~', 1000, '*', 's', 0, 'f', int(first_position), 't', int(tail), 'r', int(first_revision))

@@ -7,7 +7,7 @@
 --   the current one), most keys in the page.
 -- Kinds: 1 get one key, 2 a page of a range, 3 a page of a count.
 -- Reply: revision, compacted+1 ('>I8I8'), then per read its status ('>B',
---   0 done, 1 compacted, 2 future), and if done
+--   0 done, 1 compacted, 2 future, 3 not read: the reply is full), and if done
 --   get: 0, or 1 and the item;
 --   page: total count, number of items ('>I8I4'), the items by key, then where
 --     the next page begins: a key and a HIST member, each after its length
@@ -22,10 +22,10 @@ if failure then return failure end
 local GET, PAGE, COUNT = 1, 2, 3
 local SCAN = 1000
 local bytes_max, program = tonumber(ARGV[1]), ARGV[2]
-local out, out_n = {}, 0
+local out, out_n, out_bytes = {}, 0, 0
 
 local function emit(value)
-  out_n = out_n + 1
+  out_n, out_bytes = out_n + 1, out_bytes + #value
   out[out_n] = value
 end
 
@@ -195,7 +195,9 @@ while at <= size do
   local what, flags, kind, a, b, c, r, limit
   what, flags, kind, a, b, c, r, limit, at = parse('>BBBHHHI8I4', program, at)
   if r == 0 then r = s.revision end
-  if r < s.compacted then
+  if out_bytes > bytes_max then
+    emit('\3')
+  elseif r < s.compacted then
     emit('\1')
   elseif r > s.revision then
     emit('\2')

@@ -2,7 +2,7 @@
 --
 -- ARGV: 1 lane, 2 sequence number.
 -- Reply: 'done:<first revision>:<outcomes>' (one character per transaction, 1 if
---   it took a revision); 'not done': the lane is closed now, so that the call can
+--   it took a revision, 2 if it wrote without one, 0 if not); 'not done': the lane is closed now, so that the call can
 --   never run any more; 'unknown': the lane has moved on.
 local s, failure = state()
 if failure then return failure end

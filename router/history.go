@@ -1,0 +1,212 @@
+package router
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"github.com/tierd/tierd/tiers/hot"
+)
+
+// Limits of reading history.
+const (
+	// storedMax bounds the versions that one pass keeps in memory (24 bytes each);
+	// a keyspace with more of them below the compacted revision takes more passes.
+	storedMax = 1 << 21
+	// recordsMax bounds the records of one call.
+	recordsMax = 256
+	// historyPageBytes bounds one page of events.
+	historyPageBytes = 1 << 20
+)
+
+// History implements API.
+func (k *Keyspace) History(ctx context.Context, at Revision, yield func(Version) error) (HistoryInfo, error) {
+	return k.history(ctx, at, false, yield)
+}
+
+// HashedHistory implements API.
+func (k *Keyspace) HashedHistory(ctx context.Context, at Revision, yield func(Version) error) (HistoryInfo, error) {
+	return k.history(ctx, at, true, yield)
+}
+
+func (k *Keyspace) history(ctx context.Context, at Revision, hashed bool, yield func(Version) error) (info HistoryInfo, err error) {
+	random, err := k.random()
+	if err != nil {
+		return info, err
+	}
+	hold, err := k.hot.NewHold(ctx, strconv.FormatUint(random, 16))
+	if err != nil {
+		return info, translate(err)
+	}
+	h := &historian{k: k, hold: hold, renewed: time.Now(), yield: yield}
+	defer func() {
+		releasing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if releaseErr := k.hot.ReleaseHold(releasing, h.hold); releaseErr != nil {
+			k.logger.Warn("a hold on history was not released; it ends by itself", "after", hot.HoldGood, "cause", releaseErr)
+		}
+	}()
+	info = HistoryInfo{At: at, Current: hold.Revision, Compacted: hold.Compacted}
+	switch {
+	case at == 0:
+		info.At = hold.Revision
+	case at < hold.Compacted:
+		return info, ErrCompacted
+	case at > hold.Revision:
+		return info, ErrFutureRevision
+	}
+	alive, err := h.aliveAt(ctx, info.At, hashed)
+	if err != nil {
+		return info, err
+	}
+	if err := h.compactedPart(ctx, alive); err != nil {
+		return info, err
+	}
+	return info, h.recentPart(ctx, info.At)
+}
+
+// historian reads the versions of a keyspace in order while a hold keeps them.
+type historian struct {
+	k       *Keyspace
+	hold    hot.Hold
+	renewed time.Time
+	yield   func(Version) error
+}
+
+// renew keeps the hold from ending while reading takes long.
+func (h *historian) renew(ctx context.Context) error {
+	if time.Since(h.renewed) < hot.HoldGood/3 {
+		return nil
+	}
+	if err := h.k.hot.RenewHold(ctx, h.hold); err != nil {
+		return fmt.Errorf("renew the hold on history: %w", translate(err))
+	}
+	h.renewed = time.Now()
+	return nil
+}
+
+// aliveAt is the revision at which the versions below the compacted one have to
+// be alive: the compacted revision itself, or, for a hash, the hashed one, unless
+// nothing is alive there.
+func (h *historian) aliveAt(ctx context.Context, at Revision, hashed bool) (Revision, error) {
+	if !hashed || h.hold.Compacted <= 0 {
+		return h.hold.Compacted, nil
+	}
+	l, err := h.k.list(ctx, listQuery{span: hot.FromSpan([]byte{0}), at: at, limit: 1, keysOnly: true, uncounted: true})
+	if err != nil {
+		return 0, err
+	}
+	if len(l.kvs) == 0 {
+		return h.hold.Compacted, nil
+	}
+	return at, nil
+}
+
+// compactedPart yields the versions at or below the compacted revision.
+func (h *historian) compactedPart(ctx context.Context, alive Revision) error {
+	if h.hold.Compacted <= 1 {
+		return nil
+	}
+	var after hot.Stored
+	for {
+		pass, full, err := h.gather(ctx, alive, after)
+		if err != nil {
+			return err
+		}
+		for chunk := range slices.Chunk(pass, recordsMax) {
+			if err := h.yieldStored(ctx, chunk); err != nil {
+				return err
+			}
+		}
+		if !full {
+			return nil
+		}
+		after = pass[len(pass)-1]
+	}
+}
+
+func byRevision(a, b hot.Stored) int {
+	return cmp.Or(cmp.Compare(a.Mod, b.Mod), cmp.Compare(a.Sub, b.Sub))
+}
+
+// gather lists the first storedMax versions after one, in order of revision; full
+// says that there are more.
+func (h *historian) gather(ctx context.Context, alive Revision, after hot.Stored) (kept []hot.Stored, full bool, err error) {
+	lists := []func(context.Context, Revision, string) ([]hot.Stored, string, error){h.k.hot.StoredLive, h.k.hot.StoredOld}
+	for _, list := range lists {
+		for next, more := "", true; more; more = next != "" {
+			var page []hot.Stored
+			if page, next, err = list(ctx, alive, next); err != nil {
+				return nil, false, translate(err)
+			}
+			for _, s := range page {
+				if s.Mod <= h.hold.Compacted && byRevision(s, after) > 0 {
+					kept = append(kept, s)
+				}
+			}
+			if len(kept) >= 2*storedMax {
+				slices.SortFunc(kept, byRevision)
+				kept, full = slices.Compact(kept)[:storedMax], true
+			}
+			if err := h.renew(ctx); err != nil {
+				return nil, false, err
+			}
+		}
+	}
+	slices.SortFunc(kept, byRevision)
+	kept = slices.Compact(kept)
+	if len(kept) > storedMax {
+		kept, full = kept[:storedMax], true
+	}
+	return kept, full, nil
+}
+
+func (h *historian) yieldStored(ctx context.Context, of []hot.Stored) error {
+	if err := h.renew(ctx); err != nil {
+		return err
+	}
+	items, err := h.k.hot.Records(ctx, of)
+	if err != nil {
+		return translate(err)
+	}
+	for i := range items {
+		if err := h.yield(version(&items[i], of[i].Sub)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recentPart yields all changes above the compacted revision, up to at.
+func (h *historian) recentPart(ctx context.Context, at Revision) error {
+	floor := h.hold.Compacted
+	for from := max(floor+1, 2); from <= at; {
+		if err := h.renew(ctx); err != nil {
+			return err
+		}
+		page, err := h.k.hot.Events(ctx, hot.EventsQuery{From: from, To: at, BytesMax: historyPageBytes, Held: &floor})
+		if err != nil {
+			return translate(err)
+		}
+		for i := range page.Events {
+			if err := h.yield(version(&page.Events[i].Item, page.Events[i].Sub)); err != nil {
+				return err
+			}
+		}
+		from = page.Through + 1
+	}
+	return nil
+}
+
+func version(i *hot.Item, sub int64) Version {
+	v := Version{Main: i.Mod, Sub: sub, Tombstone: i.Deleted, KV: keyValue(i)}
+	if i.Deleted {
+		v.KV = &mvccpb.KeyValue{Key: i.Key}
+	}
+	return v
+}

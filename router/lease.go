@@ -1,0 +1,169 @@
+package router
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/tierd/tierd/tiers/hot"
+)
+
+// Limits of leases.
+const (
+	// leaseTTLMin is the shortest time to live in seconds, as etcd with its
+	// default election timeout.
+	leaseTTLMin = 2
+	leaseLanes  = 1
+	leasesMax   = 1024
+	// expiriesMax bounds how many leases one ExpireLeases revokes.
+	expiriesMax = 256
+)
+
+// leaseAnswer is the result of one call on leases.
+type leaseAnswer struct {
+	hot.LeaseResult
+	revision Revision
+}
+
+type leaseItem = item[hot.LeaseCall, leaseAnswer]
+
+func weighLease(*hot.LeaseCall) weight { return weight{requests: 1} }
+
+func (k *Keyspace) serveLeases(batch []*leaseItem) {
+	ctx, cancel := context.WithTimeout(k.working, k.settings.RequestTimeout)
+	defer cancel()
+	calls := make([]hot.LeaseCall, len(batch))
+	for i, it := range batch {
+		calls[i] = it.request
+	}
+	revision, results, err := k.hot.Leases(ctx, calls)
+	if err != nil {
+		failAll(batch, translate(err))
+		return
+	}
+	for i, it := range batch {
+		it.finish(leaseAnswer{results[i], revision}, nil)
+	}
+}
+
+// callLease makes one call on a lease. A lost reply is no harm for calls that
+// change nothing or can be made twice: they are made again.
+func (k *Keyspace) callLease(ctx context.Context, call hot.LeaseCall, repeatable bool) (leaseAnswer, error) {
+	ctx, cancel := context.WithTimeout(ctx, k.settings.RequestTimeout)
+	defer cancel()
+	for {
+		answer, err := k.leases.do(ctx, call)
+		if err == nil && answer.Err != nil {
+			return answer, translate(answer.Err)
+		}
+		if !repeatable || !errors.Is(err, ErrOutcomeUnknown) || ctx.Err() != nil {
+			return answer, err
+		}
+	}
+}
+
+// LeaseGrant implements API.
+func (k *Keyspace) LeaseGrant(ctx context.Context, id, ttlSeconds int64) (Lease, Revision, error) {
+	if ttlSeconds > LeaseTTLMax {
+		return Lease{}, 0, ErrLeaseTTLTooLarge
+	}
+	for id == 0 {
+		random, err := k.random()
+		if err != nil {
+			return Lease{}, 0, err
+		}
+		id = int64(random & math.MaxInt64)
+	}
+	answer, err := k.callLease(ctx, hot.GrantLease(id, max(ttlSeconds, leaseTTLMin)), false)
+	if errors.Is(err, ErrOutcomeUnknown) {
+		return k.grantedAfterAll(ctx, id, err)
+	}
+	if err != nil {
+		return Lease{}, 0, err
+	}
+	return leaseOf(answer.Leases[0]), answer.revision, nil
+}
+
+// grantedAfterAll looks whether a grant whose reply was lost took place. A lease
+// of that id that exists now answers for the grant; one that does not may still
+// come to be, so its outcome stays unknown.
+func (k *Keyspace) grantedAfterAll(ctx context.Context, id int64, lost error) (Lease, Revision, error) {
+	lease, revision, err := k.LeaseTimeToLive(ctx, id, false)
+	if err != nil {
+		return Lease{}, 0, fmt.Errorf("grant lease %x: %w", id, lost)
+	}
+	return lease, revision, nil
+}
+
+// LeaseKeepAlive implements API.
+func (k *Keyspace) LeaseKeepAlive(ctx context.Context, id int64) (Lease, Revision, error) {
+	return k.oneLease(ctx, hot.KeepAliveLease(id))
+}
+
+// LeaseTimeToLive implements API.
+func (k *Keyspace) LeaseTimeToLive(ctx context.Context, id int64, keys bool) (Lease, Revision, error) {
+	return k.oneLease(ctx, hot.DescribeLease(id, keys))
+}
+
+func (k *Keyspace) oneLease(ctx context.Context, call hot.LeaseCall) (Lease, Revision, error) {
+	answer, err := k.callLease(ctx, call, true)
+	if err != nil {
+		return Lease{}, answer.revision, err
+	}
+	return leaseOf(answer.Leases[0]), answer.revision, nil
+}
+
+// Leases implements API.
+func (k *Keyspace) Leases(ctx context.Context) ([]Lease, Revision, error) {
+	answer, err := k.callLease(ctx, hot.ListLeases(), true)
+	if err != nil {
+		return nil, 0, err
+	}
+	leases := make([]Lease, len(answer.Leases))
+	for i, l := range answer.Leases {
+		leases[i] = leaseOf(l)
+	}
+	slices.SortFunc(leases, func(a, b Lease) int { return cmp.Compare(a.ID, b.ID) })
+	return leases, answer.revision, nil
+}
+
+func leaseOf(l hot.Lease) Lease {
+	return Lease{ID: l.ID, GrantedTTL: l.TTLSeconds, RemainingTTL: int64(l.Remaining / time.Second), Keys: l.Keys}
+}
+
+// LeaseRevoke implements API.
+func (k *Keyspace) LeaseRevoke(ctx context.Context, id int64) (Revision, error) {
+	return k.revoke(ctx, id, false)
+}
+
+func (k *Keyspace) revoke(ctx context.Context, id int64, onlyDue bool) (Revision, error) {
+	result, err := k.commit(ctx, &hot.Transaction{Then: []hot.Operation{hot.Revoke(id, onlyDue)}})
+	if err != nil {
+		return 0, err
+	}
+	if result.Revision == 0 { // done, without a key to delete, and the reply was lost
+		current, _, err := k.CurrentRevision(ctx)
+		return current, err
+	}
+	return result.Revision, nil
+}
+
+// ExpireLeases implements API.
+func (k *Keyspace) ExpireLeases(ctx context.Context) (revoked int, next time.Duration, err error) {
+	answer, err := k.callLease(ctx, hot.DueLeases(expiriesMax), true)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, l := range answer.Leases {
+		// Someone else may have revoked or renewed it meanwhile.
+		if _, err := k.revoke(ctx, l.ID, true); err != nil && !errors.Is(err, ErrLeaseNotFound) {
+			return revoked, 0, fmt.Errorf("expire lease %x: %w", l.ID, err)
+		}
+		revoked++
+	}
+	return revoked, answer.NextDue, nil
+}
