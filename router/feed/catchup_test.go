@@ -110,6 +110,85 @@ func TestWatchersThatCatchUpShareReads(t *testing.T) {
 	})
 }
 
+// What is read from history may reach further than the follower has come: the
+// rest is left to it, else it would tell a progress behind what was sent.
+func TestCatchingUpStopsWhereTheFollowerIs(t *testing.T) {
+	bubble(t, Settings{}, func(r *rig) {
+		r.source.Put("k", "2")
+		s := r.open()
+		w := r.watch(s, all("live"))
+		r.expect(s, "created:live@2")
+		r.source.Hold(feedtest.Wait)
+		r.source.Put("k", "3")
+		past := all("past")
+		past.Start = 2
+		r.watch(s, past)
+		r.expect(s, "created:past@3", "events:past@2:k=2/2")
+		s.Announce(w)
+		r.expect(s, "progress:live@2")
+		r.source.Release()
+		r.expect(s, "events:past@3:k=3/3", "events:live@3:k=3/3")
+	})
+}
+
+// Watchers that are far apart do not wait for each other, up to the limit.
+func TestReadsOfHistoryRunAtOnceUpToTheLimit(t *testing.T) {
+	bubble(t, Settings{CatchUpsMax: 3}, func(r *rig) {
+		for range 6 * overlapRevisions {
+			r.source.Put("k", "v")
+		}
+		s := r.open()
+		r.source.Hold(feedtest.Events)
+		for i := range 5 {
+			request := key("unwatched", i)
+			request.Start = Revision(2 + i*overlapRevisions)
+			r.watch(s, request)
+		}
+		// What the feed itself has started, whatever woke it.
+		r.feed.mu.Lock()
+		r.feed.wakeCatchUpLocked()
+		r.feed.mu.Unlock()
+		synctest.Wait()
+		if n := r.source.Hanging(feedtest.Events); n != 3 {
+			r.Fatalf("%d reads at once, want 3", n)
+		}
+		r.source.Release()
+		r.settle(s)
+		s.RequestProgress()
+		r.expect(s, fmt.Sprintf("progress:*@%d", 6*overlapRevisions+1))
+	})
+}
+
+// All at once after a stream had no room: one wake-up starts as many as allowed.
+func TestParkedWatchersAreServedAtOnce(t *testing.T) {
+	bubble(t, Settings{QueueItemsMax: 2, WindowBytesMax: 1}, func(r *rig) {
+		s := r.open()
+		r.watch(s, key("a", "a"))
+		r.watch(s, key("b", "b"))
+		r.settle(s)
+		r.source.Put("a", "fills")
+		r.source.Put("b", "fills")
+		synctest.Wait()
+		r.source.Put("a", "1")
+		synctest.Wait()
+		for range overlapRevisions {
+			r.source.Put("unwatched", "x")
+		}
+		synctest.Wait()
+		r.source.Put("b", "2")
+		synctest.Wait()
+		r.source.Hold(feedtest.Events)
+		r.settle(s)
+		if n := r.source.Hanging(feedtest.Events); n != 2 {
+			r.Fatalf("%d reads at once, want 2", n)
+		}
+		r.source.Release()
+		if got := len(r.settle(s)); got != 2 {
+			r.Fatalf("%d items, want 2", got)
+		}
+	})
+}
+
 // The etcd issues 18089 and 19179: a watch from the compacted revision itself
 // sees that revision, a deletion included.
 func TestStartAtTheCompactedRevision(t *testing.T) {
@@ -181,5 +260,32 @@ func TestTheFollowerIsOvertakenByCompaction(t *testing.T) {
 		r.source.Compact(4)
 		r.source.Release()
 		r.expect(s, "overtaken:behind<4", "events:future@6:k=3/5:k=4/6")
+	})
+}
+
+// What the follower skipped is a hole in the window, and must not look like
+// revisions without events.
+func TestTheWindowHasNoHoles(t *testing.T) {
+	bubble(t, Settings{QueueItemsMax: 1}, func(r *rig) {
+		s := r.open()
+		r.watch(s, key("k", "slow"))
+		r.watch(s, key("other", "other"))
+		r.expect(s, "created:slow@1", "created:other@1")
+		r.source.Put("k", "2")
+		synctest.Wait()
+		r.source.Put("k", "3")
+		synctest.Wait()
+		r.source.Hold(feedtest.Events, feedtest.Wait)
+		for i := 4; i < 7; i++ {
+			r.source.Put("k", fmt.Sprint(i))
+		}
+		r.source.Compact(6)
+		r.source.Release()
+		r.watch(s, key("z", "new"))
+		for _, item := range r.settle(s) {
+			if item.Kind == Events && item.Watcher.Tag() == "slow" && lastRevision(item.Events) > 3 {
+				r.Fatalf("revisions 4 and 5 are missing before %s", describe(item))
+			}
+		}
 	})
 }

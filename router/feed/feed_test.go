@@ -214,6 +214,51 @@ func TestPreviousValuesAreReadOnlyWhileSomebodyWantsThem(t *testing.T) {
 	})
 }
 
+// A read that was begun before somebody wanted previous values does not serve
+// that one: not a live read, not one of history, not the pages in memory.
+func TestReadsWithoutPreviousValuesServeNobodyWhoWantsThem(t *testing.T) {
+	prev := Request{Key: []byte("k"), Start: 3, PrevKV: true, Tag: "prev"}
+	past := Request{Key: []byte("k"), Start: 2, Tag: "past"}
+	t.Run("live", func(t *testing.T) {
+		bubble(t, Settings{}, func(r *rig) {
+			r.source.Put("k", "1")
+			s := r.open()
+			r.watch(s, all("plain"))
+			r.expect(s, "created:plain@2")
+			r.source.Hold(feedtest.Events)
+			r.source.Put("k", "2")
+			synctest.Wait()
+			r.watch(s, prev)
+			r.source.Release()
+			r.expect(s, "created:prev@3", "events:prev@3:k=2/3(1)", "events:plain@3:k=2/3")
+		})
+	})
+	t.Run("history", func(t *testing.T) {
+		bubble(t, Settings{}, func(r *rig) {
+			r.source.Put("k", "1")
+			r.source.Put("k", "2")
+			s := r.open()
+			r.source.Hold(feedtest.Events)
+			r.watch(s, past)
+			r.expect(s, "created:past@3")
+			r.watch(s, prev)
+			r.source.Release()
+			r.expect(s, "created:prev@3", "events:past@3:k=1/2:k=2/3", "events:prev@3:k=2/3(1)")
+		})
+	})
+	t.Run("memory", func(t *testing.T) {
+		bubble(t, Settings{}, func(r *rig) {
+			s := r.open()
+			r.watch(s, key("unwatched", "plain"))
+			r.source.Put("k", "1")
+			r.source.Put("k", "2")
+			r.expect(s, "created:plain@1")
+			r.watch(s, prev)
+			r.expect(s, "created:prev@3", "events:prev@3:k=2/3(1)")
+		})
+	})
+}
+
 // One event costs one copy, however many watchers see it without its previous
 // value, and watchers of one range share the slice.
 func TestWatchersShareEvents(t *testing.T) {

@@ -23,30 +23,37 @@ import (
 func TestGuarantees(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		rapid.Check(inBubble{t}, func(rt *rapid.T) {
-			settings := Settings{
-				PageBytes:      rapid.IntRange(1, 60).Draw(rt, "pageBytes"),
-				QueueItemsMax:  rapid.IntRange(1, 6).Draw(rt, "queueItems"),
-				QueueBytesMax:  rapid.IntRange(1, 4000).Draw(rt, "queueBytes"),
-				WindowBytesMax: rapid.IntRange(1, 3000).Draw(rt, "windowBytes"),
-				CatchUpsMax:    rapid.IntRange(1, 3).Draw(rt, "catchUps"),
-			}
-			w := &world{rig: newRig(rt, settings), T: rt}
-			defer w.feed.Close()
-			rt.Repeat(map[string]func(*rapid.T){
-				"write":    w.write,
-				"compact":  w.compact,
-				"outage":   w.outage,
-				"open":     w.openStream,
-				"watch":    w.watchSomething,
-				"cancel":   w.cancelSomething,
-				"take":     w.take,
-				"progress": w.askProgress,
-				"settle":   func(*rapid.T) { synctest.Wait() },
-			})
-			w.finish()
-		})
+		// One check of rapid's is a hundred histories unless a flag says otherwise.
+		for range 10 {
+			rapid.Check(inBubble{t}, guarantees)
+		}
 	})
+}
+
+// guarantees is one history.
+func guarantees(rt *rapid.T) {
+	settings := Settings{
+		PageBytes:      rapid.IntRange(1, 60).Draw(rt, "pageBytes"),
+		QueueItemsMax:  rapid.IntRange(1, 6).Draw(rt, "queueItems"),
+		QueueBytesMax:  rapid.IntRange(1, 4000).Draw(rt, "queueBytes"),
+		WindowBytesMax: rapid.IntRange(1, 3000).Draw(rt, "windowBytes"),
+		CatchUpsMax:    rapid.IntRange(1, 3).Draw(rt, "catchUps"),
+	}
+	w := &world{rig: newRig(rt, settings), T: rt}
+	defer w.feed.Close()
+	rt.Repeat(map[string]func(*rapid.T){
+		"write":    w.write,
+		"compact":  w.compact,
+		"outage":   w.outage,
+		"hold":     w.hold,
+		"open":     w.openStream,
+		"watch":    w.watchSomething,
+		"cancel":   w.cancelSomething,
+		"take":     w.take,
+		"progress": w.askProgress,
+		"settle":   func(*rapid.T) { synctest.Wait() },
+	})
+	w.finish()
 }
 
 // inBubble hides from rapid that a test has a deadline, which may not be asked
@@ -102,6 +109,18 @@ func (w *world) outage(*rapid.T) {
 		w.source.Fail(errors.New("away"))
 	} else {
 		w.source.Fail(nil)
+	}
+}
+
+// hold makes one kind of read hang until further notice, or ends that.
+func (w *world) hold(rt *rapid.T) {
+	switch rapid.IntRange(0, 2).Draw(rt, "what") {
+	case 0:
+		w.source.Hold(feedtest.Events)
+	case 1:
+		w.source.Hold(feedtest.Wait)
+	default:
+		w.source.Release()
 	}
 }
 
@@ -271,6 +290,7 @@ func (w *world) checkProgress(e *expectation, revision Revision) {
 // everybody who asks is told the current revision.
 func (w *world) finish() {
 	w.source.Fail(nil)
+	w.source.Release()
 	<-time.After(10 * retryMaxDefault)
 	for _, c := range w.streams {
 		for _, item := range w.settle(c.stream) {

@@ -46,6 +46,8 @@ type Source struct {
 	state   map[string]*mvccpb.KeyValue
 	err     error
 	held    map[Call]bool
+	// hanging counts the calls that hang because they are held.
+	hanging map[Call]int
 	calls   Calls
 }
 
@@ -57,6 +59,7 @@ func NewSource() *Source {
 		history:  make(map[router.Revision][]*mvccpb.Event),
 		state:    make(map[string]*mvccpb.KeyValue),
 		held:     make(map[Call]bool),
+		hanging:  make(map[Call]int),
 	}
 }
 
@@ -153,6 +156,13 @@ func (s *Source) Calls() Calls {
 	return s.calls
 }
 
+// Hanging is how many calls of a kind are being held.
+func (s *Source) Hanging(kind Call) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hanging[kind]
+}
+
 // LastRevision is the current revision.
 func (s *Source) LastRevision() router.Revision {
 	s.mu.Lock()
@@ -183,12 +193,15 @@ func (s *Source) History(from router.Revision) []*mvccpb.Event {
 // is an error.
 func (s *Source) enter(ctx context.Context, kind Call) error {
 	s.mu.Lock()
+	s.hanging[kind]++
 	for s.held[kind] {
 		if err := s.waitLocked(ctx); err != nil {
+			s.hanging[kind]--
 			s.mu.Unlock()
 			return err
 		}
 	}
+	s.hanging[kind]--
 	if s.err != nil {
 		defer s.mu.Unlock()
 		s.calls.Failed++

@@ -1,0 +1,179 @@
+package router_test
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"github.com/tierd/tierd/router"
+	"github.com/tierd/tierd/tiers/hot"
+)
+
+// startRedis runs a private redis-server for one test and gives a client.
+func startRedis(t testing.TB) (*hot.Server, redis.UniversalClient) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "tierd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	logger := slog.New(slog.DiscardHandler)
+	server, err := hot.StartServer(t.Context(), hot.ServerSettings{Dir: dir, Logger: logger, Binary: os.Getenv("TIERD_TEST_REDIS_SERVER")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	endpoint, err := hot.ParseEndpoint(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := endpoint.NewClient()
+	t.Cleanup(func() {
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := server.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return server, client
+}
+
+// open opens a keyspace as one frontend.
+func open(t testing.TB, client redis.UniversalClient, member uint64) *router.Keyspace {
+	t.Helper()
+	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
+	tier, err := hot.New(hot.Settings{Keyspace: "test", MemberID: member}, hot.Components{Redis: client, Logger: logger, Random: rand.Reader})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := router.Open(t.Context(), router.Settings{
+		Keyspace: "test", Name: fmt.Sprintf("m%d", member), MemberID: member, QuotaBytes: 1 << 30, RequestTimeout: 7 * time.Second,
+	}, router.Components{Hot: tier, Logger: logger, Random: rand.Reader})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := k.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return k
+}
+
+func put(t testing.TB, k *router.Keyspace, key, value string) router.Revision {
+	t.Helper()
+	resp, err := k.Put(t.Context(), &pb.PutRequest{Key: []byte(key), Value: []byte(value)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return router.Revision(resp.Header.Revision)
+}
+
+func TestFirstRevisions(t *testing.T) {
+	t.Parallel()
+	_, client := startRedis(t)
+	k := open(t, client, 1)
+	current, compacted, err := k.CurrentRevision(t.Context())
+	if err != nil || current != 1 || compacted != -1 {
+		t.Fatalf("a new keyspace is at revision %d, compacted %d, %v; want 1, -1", current, compacted, err)
+	}
+	for i := range 3 {
+		if got, want := put(t, k, "a", fmt.Sprint(i)), router.Revision(i+2); got != want {
+			t.Fatalf("put %d took revision %d, want %d", i, got, want)
+		}
+	}
+	resp, err := k.Range(t.Context(), &pb.RangeRequest{Key: []byte("a")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := resp.Kvs[0]
+	if string(got.Value) != "2" || got.Version != 3 || got.CreateRevision != 2 || got.ModRevision != 4 || resp.Count != 1 {
+		t.Fatalf("range gave %v", resp)
+	}
+	old, err := k.Range(t.Context(), &pb.RangeRequest{Key: []byte("a"), Revision: 3})
+	if err != nil || string(old.Kvs[0].Value) != "1" || old.Header.Revision != 4 {
+		t.Fatalf("range at revision 3 gave %v, %v", old, err)
+	}
+}
+
+func TestEventsAndHistory(t *testing.T) {
+	t.Parallel()
+	_, client := startRedis(t)
+	k := open(t, client, 1)
+	put(t, k, "a", "1")
+	put(t, k, "b", "1")
+	put(t, k, "a", "2")
+	if _, err := k.DeleteRange(t.Context(), &pb.DeleteRangeRequest{Key: []byte("a"), RangeEnd: []byte("z")}); err != nil {
+		t.Fatal(err)
+	}
+	page, err := k.Events(t.Context(), 1, 1<<20, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range page.Events {
+		prev := "-"
+		if e.PrevKv != nil {
+			prev = string(e.PrevKv.Value)
+		}
+		got = append(got, fmt.Sprintf("%d %s %s %s prev %s", e.Kv.ModRevision, e.Type, e.Kv.Key, e.Kv.Value, prev))
+	}
+	want := []string{"2 PUT a 1 prev -", "3 PUT b 1 prev -", "4 PUT a 2 prev 1", "5 DELETE a  prev 2", "5 DELETE b  prev 1"}
+	if fmt.Sprint(got) != fmt.Sprint(want) || page.Through != 5 || page.Current != 5 {
+		t.Fatalf("events %q through %d, want %q", got, page.Through, want)
+	}
+	if _, err := k.Compact(t.Context(), 4, true); err != nil {
+		t.Fatal(err)
+	}
+	var versions []string
+	info, err := k.History(t.Context(), 0, func(v router.Version) error {
+		versions = append(versions, fmt.Sprintf("%d.%d %v %s=%s", v.Main, v.Sub, v.Tombstone, v.KV.Key, v.KV.Value))
+		return nil
+	})
+	if err != nil || info.Compacted != 4 || info.At != 5 {
+		t.Fatalf("history: %+v, %v", info, err)
+	}
+	want = []string{"3.0 false b=1", "4.0 false a=2", "5.0 true a=", "5.1 true b="}
+	if fmt.Sprint(versions) != fmt.Sprint(want) {
+		t.Fatalf("history %q, want %q", versions, want)
+	}
+}
+
+func TestLeaseKeysAreDeletedInOneRevision(t *testing.T) {
+	t.Parallel()
+	_, client := startRedis(t)
+	k := open(t, client, 1)
+	lease, _, err := k.LeaseGrant(t.Context(), 0, 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"x", "y"} {
+		if _, err := k.Put(t.Context(), &pb.PutRequest{Key: []byte(key), Lease: lease.ID}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shown, _, err := k.LeaseTimeToLive(t.Context(), lease.ID, true)
+	if err != nil || fmt.Sprintf("%s", shown.Keys) != "[x y]" || shown.GrantedTTL != 60 {
+		t.Fatalf("lease is %+v, %v", shown, err)
+	}
+	revision, err := k.LeaseRevoke(t.Context(), lease.ID)
+	if err != nil || revision != 4 {
+		t.Fatalf("revoke gave revision %d, %v; want 4", revision, err)
+	}
+	page, err := k.Events(t.Context(), 4, 1<<20, false)
+	if err != nil || len(page.Events) != 2 || page.Events[1].Type != mvccpb.Event_DELETE {
+		t.Fatalf("events of the revoke: %v, %v", page.Events, err)
+	}
+}
