@@ -1,0 +1,56 @@
+// Command tierd is an etcd v3 endpoint whose state lives in Redis.
+//
+// It reads its settings (flags, environment, file), builds the parts from the
+// bottom up, serves, and takes them down in the reverse order on SIGTERM. It is
+// the only place that may end the process: with 0 after a clean stop, 2 where the
+// operator has to change something (a flag, a missing redis-server, a directory,
+// a Redis that is not fit), 1 for everything else. Either way the reason is one
+// sentence on the standard error output.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/tierd/tierd/tiers/hot"
+)
+
+// The exit codes.
+const (
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+}
+
+// run is main without the process: it returns the exit code.
+func run(arguments, environ []string, stdout, stderr io.Writer) int {
+	root := newRootCommand(environ)
+	root.SetArgs(arguments)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.Execute()
+	if err == nil {
+		return 0
+	}
+	sentence := strings.ReplaceAll(strings.TrimSuffix(err.Error(), "."), "\n", "; ")
+	fmt.Fprintf(stderr, "tierd: %s.\n", sentence)
+	if usage := (*usageError)(nil); errors.As(err, &usage) || errors.Is(err, hot.ErrUnfit) {
+		return exitUsage
+	}
+	return exitFailure
+}
+
+// usageError is a sentence about something that the operator has to change.
+type usageError struct{ sentence string }
+
+func (e *usageError) Error() string { return e.sentence }
+
+func usage(format string, args ...any) error {
+	return &usageError{sentence: fmt.Sprintf(format, args...)}
+}
