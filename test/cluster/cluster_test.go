@@ -87,3 +87,57 @@ func TestFreePorts(t *testing.T) {
 		seen[port] = true
 	}
 }
+
+// Two frontends on one Redis serve one store, through crashes of either and of
+// the Redis below them.
+func TestFrontends(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	c := cluster.Start(t, cluster.Options{Frontends: 2})
+	first, second := c.Frontends[0], c.Frontends[1]
+	written, err := first.Client().Put(ctx, "k", "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Kill()
+	got, err := second.Client().Get(ctx, "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Kvs) != 1 || got.Kvs[0].ModRevision != written.Header.Revision {
+		t.Fatalf("the other frontend holds %v, written at %d", got.Kvs, written.Header.Revision)
+	}
+	second.Stop()
+	c.Redis.Kill()
+	c.Redis.Restart()
+	first.Restart()
+	got, err = first.Client().Get(ctx, "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Kvs) != 1 || string(got.Kvs[0].Value) != "1" {
+		t.Fatalf("after the crashes there is %v", got.Kvs)
+	}
+}
+
+// A frontend with a Redis of its own keeps its data over a crash.
+func TestLocalFrontend(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	frontend := cluster.StartFrontend(t, cluster.FrontendOptions{})
+	if _, err := frontend.Client().Put(ctx, "k", "1"); err != nil {
+		t.Fatal(err)
+	}
+	frontend.Kill()
+	frontend.Restart()
+	got, err := frontend.Client().Get(ctx, "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Kvs) != 1 {
+		t.Fatal("the key is gone")
+	}
+	frontend.Stop()
+}

@@ -16,6 +16,7 @@
 //
 // Environment:
 //
-//	TIERD_TEST_REDIS_SERVER  the redis-server (or valkey-server) to run
+//	TIERD_TEST_REDIS_SERVER  the redis-server (or valkey-server) to run, also for
+//	                         frontends that run one of their own
 //	TIERD_TEST_BINARY        a tierd to run instead of building one
 package cluster

@@ -66,10 +66,14 @@ func NewFrontend(tb testing.TB, options FrontendOptions) *Frontend {
 		options.DataDir = filepath.Join(logDir, "data")
 	}
 	f := &Frontend{tb: tb, name: options.Name, dataDir: options.DataDir, port: FreePort(tb)}
-	env := options.Env
-	if options.Race {
-		env = append([]string{"GORACE=halt_on_error=1 exitcode=66"}, env...)
+	var env []string
+	if options.HotTier == "" {
+		env = append(env, "TIERD_REDIS_SERVER="+redisServer())
 	}
+	if options.Race {
+		env = append(env, "GORACE=halt_on_error=1 exitcode=66")
+	}
+	env = append(env, options.Env...)
 	f.Process = NewProcess(tb, Command{
 		Name:   "tierd-" + options.Name,
 		Path:   Binary(tb, options.Race),
