@@ -41,18 +41,16 @@ func guarantees(rt *rapid.T) {
 	}
 	w := &world{rig: newRig(rt, settings), T: rt}
 	defer w.feed.Close()
-	rt.Repeat(map[string]func(*rapid.T){
-		"write":    w.write,
-		"compact":  w.compact,
-		"outage":   w.outage,
-		"hold":     w.hold,
-		"open":     w.openStream,
-		"watch":    w.watchSomething,
-		"cancel":   w.cancelSomething,
-		"take":     w.take,
-		"progress": w.askProgress,
-		"settle":   func(*rapid.T) { synctest.Wait() },
-	})
+	for range rapid.IntRange(1, 4).Draw(rt, "streams") {
+		w.streams = append(w.streams, &client{stream: w.open()})
+	}
+	actions := []func(*rapid.T){
+		w.write, w.write, w.write, w.watchSomething, w.watchSomething, w.take, w.take, w.settleAll, w.settleAll,
+		w.askProgress, w.askProgress, w.cancelSomething, w.compact, w.hold, w.release, w.outage,
+	}
+	for range rapid.IntRange(40, 80).Draw(rt, "steps") {
+		actions[rapid.IntRange(0, len(actions)-1).Draw(rt, "action")](rt)
+	}
 	w.finish()
 }
 
@@ -87,7 +85,7 @@ type expectation struct {
 }
 
 func (w *world) write(rt *rapid.T) {
-	for range rapid.IntRange(1, 5).Draw(rt, "revisions") {
+	for range rapid.IntRange(1, 6).Draw(rt, "revisions") {
 		keys := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "c", "d", "e"}), 1, 3, rapid.ID[string]).Draw(rt, "keys")
 		var ops []feedtest.Op
 		for _, k := range keys {
@@ -99,49 +97,43 @@ func (w *world) write(rt *rapid.T) {
 }
 
 func (w *world) compact(rt *rapid.T) {
-	w.source.Compact(Revision(rapid.Int64Range(1, int64(w.source.LastRevision())).Draw(rt, "revision")))
+	if rapid.IntRange(0, 2).Draw(rt, "often") == 0 {
+		w.source.Compact(w.source.LastRevision() - Revision(rapid.IntRange(0, 12).Draw(rt, "back")))
+	}
 }
 
-// outage begins or ends one.
+// outage begins one, or ends it and lets the pauses of the feed pass.
 func (w *world) outage(*rapid.T) {
 	w.away = !w.away
 	if w.away {
 		w.source.Fail(errors.New("away"))
-	} else {
-		w.source.Fail(nil)
+		return
 	}
+	w.source.Fail(nil)
+	<-time.After(2 * retryMaxDefault)
 }
 
-// hold makes one kind of read hang until further notice, or ends that.
+// hold makes one kind of read hang until release.
 func (w *world) hold(rt *rapid.T) {
-	switch rapid.IntRange(0, 2).Draw(rt, "what") {
-	case 0:
+	if rapid.Bool().Draw(rt, "events") {
 		w.source.Hold(feedtest.Events)
-	case 1:
+	} else {
 		w.source.Hold(feedtest.Wait)
-	default:
-		w.source.Release()
 	}
 }
 
-func (w *world) openStream(rt *rapid.T) {
-	if len(w.streams) == 4 {
-		rt.Skip("enough streams")
-	}
-	w.streams = append(w.streams, &client{stream: w.open()})
-}
+func (w *world) release(*rapid.T) { w.source.Release() }
+
+func (w *world) settleAll(*rapid.T) { synctest.Wait() }
 
 func (w *world) anyStream(rt *rapid.T) *client {
-	if len(w.streams) == 0 {
-		rt.Skip("no stream")
-	}
 	return w.streams[rapid.IntRange(0, len(w.streams)-1).Draw(rt, "stream")]
 }
 
 func (w *world) watchSomething(rt *rapid.T) {
 	c := w.anyStream(rt)
 	if w.away || len(c.watches) == 8 || len(c.stream.room) == answersMax {
-		rt.Skip("a watch would wait")
+		return // the watch would wait
 	}
 	key := rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(rt, "key")
 	request := Request{
@@ -169,11 +161,11 @@ func (w *world) watchSomething(rt *rapid.T) {
 func (w *world) cancelSomething(rt *rapid.T) {
 	c := w.anyStream(rt)
 	if len(c.watches) == 0 || len(c.stream.room) == answersMax {
-		rt.Skip("no watch")
+		return
 	}
 	e := c.watches[rapid.IntRange(0, len(c.watches)-1).Draw(rt, "watch")]
 	if e.gone {
-		rt.Skip("canceled already")
+		return
 	}
 	if err := c.stream.Cancel(context.Background(), e.watcher); err != nil {
 		rt.Fatalf("cancel: %v", err)
