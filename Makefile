@@ -1,0 +1,49 @@
+# The one entry to this repository. `make` alone lists the targets.
+SHELL := /bin/bash
+GO ?= go
+# What `make run` passes on, e.g. make run ARGS="--listen-client-urls http://127.0.0.1:4001"
+ARGS ?=
+# Bounds one package's tests; a test that hangs is killed with its stacks printed.
+TEST_TIMEOUT ?= 10m
+
+.DEFAULT_GOAL := help
+.PHONY: help build run redis compiler test lint test-valkey e2e-etcdctl e2e-kubernetes clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/tierd
+	$(GO) build -trimpath -o bin/tierd ./cmd/tierd
+
+run: redis build ## build, and serve etcd clients on http://localhost:2379 (ARGS="..." adds flags)
+	bin/tierd serve --log-format console $(ARGS)
+
+redis: ## install redis-server 7 or newer from the system's packages, if there is none
+	@scripts/install-redis.sh redis
+
+compiler:
+	@scripts/install-compiler.sh
+
+test: redis compiler lint ## check the source and run the tests (about 10 minutes on two cores the first time)
+	$(GO) test -race -timeout $(TEST_TIMEOUT) ./...
+
+lint: ## gofmt, go vet and staticcheck
+	@unformatted="$$(gofmt -l .)"; if [[ -n "$$unformatted" ]]; then echo "gofmt has to run on:" $$unformatted; exit 1; fi
+	$(GO) vet ./...
+	$(GO) vet -tags e2e ./...
+	$(GO) tool staticcheck -tags e2e ./...
+
+test-valkey: compiler ## run the tests that need a Redis on Valkey 8 or newer instead
+	@scripts/install-redis.sh valkey
+	@mkdir -p bin/valkey && ln -sf "$$(command -v valkey-server)" bin/valkey/redis-server
+	PATH="$$PWD/bin/valkey:$$PATH" TIERD_TEST_REDIS_SERVER=valkey-server \
+		$(GO) test -race -timeout $(TEST_TIMEOUT) ./tiers/... ./router/... ./cmd/... ./test/...
+
+e2e-etcdctl: redis ## compare every command of etcdctl 3.7 with real etcd, its check perf included
+	$(GO) test -tags e2e -timeout 30m -count 1 ./test/etcdctl
+
+e2e-kubernetes: redis ## run a Kubernetes 1.34 control plane on tierd (builds it once, about 15 minutes)
+	test/e2e/kubernetes/run.sh
+
+clean: ## remove what was built here
+	rm -rf bin
