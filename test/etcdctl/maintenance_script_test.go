@@ -120,7 +120,7 @@ func alarmSteps() []step {
 }
 
 func authSteps() []step {
-	later := "(?i)auth"
+	later := "(?i)auth|users and roles"
 	return []step{
 		{cmd: "auth status"},
 		{cmd: "auth status -w json"},
