@@ -13,5 +13,5 @@ fi
 say "no C compiler was found: installing gcc with apt-get"
 root=(env)
 if [[ "$(id -u)" -ne 0 ]]; then root=(sudo); fi
-"${root[@]}" apt-get update >&2
-"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends gcc libc6-dev >&2
+"${root[@]}" apt-get update -qq >&2
+"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends gcc libc6-dev >&2

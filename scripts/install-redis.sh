@@ -36,7 +36,7 @@ as_root() {
 }
 
 apt_install() {
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" >&2
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >&2
 }
 
 # candidate PACKAGE: the major version that apt would install, 0 if none.
@@ -49,19 +49,22 @@ candidate() {
 # source_of CODENAME: the mirror and the key of the system's own packages, as
 # "URI [KEYRING]", from either form of apt's source lists.
 source_of() {
-  awk -v suite="$1" '
+  local found
+  found="$(cat /etc/apt/sources.list.d/*.sources 2>/dev/null | awk -v suite="$1" '
     function flush(  i, n, names) {
       n = split(suites, names, " ")
-      for (i = 1; i <= n; i++) if (names[i] == suite && uri != "") { print uri, key; exit }
+      for (i = 1; i <= n; i++) if (names[i] == suite && uri != "") print uri, key
       uri = key = suites = ""
     }
+    /^Types:/     { flush() }
     /^URIs:/      { uri = $2 }
     /^Suites:/    { sub(/^Suites: */, ""); suites = $0 }
     /^Signed-By:/ { key = $2 }
     /^[ \t]*$/    { flush() }
-    END           { flush() }
-  ' /etc/apt/sources.list.d/*.sources 2>/dev/null | head -n 1 | grep . && return
-  sed -nE "s/^deb( +\[.*\])? +([a-z]+:[^ ]+) +$1 .*/\2/p" /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null | head -n 1 | grep .
+    END           { flush() }')" || true
+  [[ -n "$found" ]] || found="$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
+    sed -nE "s/^deb( +\[.*\])? +([a-z]+:[^ ]+) +$1 .*/\2/p")" || true
+  [[ -n "$found" ]] && head -n 1 <<<"$found"
 }
 
 # Debian 12 has Valkey in its backports, which are off unless asked for.
@@ -76,11 +79,11 @@ add_backports() {
     printf 'Types: deb\nURIs: %s\nSuites: %s-backports\nComponents: main\n' "$uri" "$codename"
     [[ -z "$key" ]] || printf 'Signed-By: %s\n' "$key"
   } | as_root tee /etc/apt/sources.list.d/tierd-backports.sources >/dev/null
-  as_root apt-get update >&2
+  as_root apt-get update -qq >&2
 }
 
 install_with_apt() {
-  as_root apt-get update >&2
+  as_root apt-get update -qq >&2
   if [[ "$wanted" == redis && "$(candidate redis-server)" -ge 7 ]]; then
     say "installing redis-server with apt-get; its package may also start a Redis of its own on port 6379, which tierd does not use"
     apt_install redis-server
