@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
@@ -34,6 +35,8 @@ const (
 	hotTierWait = 30 * time.Second
 	hotTierPoll = 250 * time.Millisecond
 	hotTierTry  = 5 * time.Second
+	// tracingCloseTimeout bounds the sending of the last traces.
+	tracingCloseTimeout = 2 * time.Second
 )
 
 // frontend holds the parts of a running tierd. open builds them from the bottom
@@ -66,6 +69,7 @@ func (f *frontend) onClose(what string, run func(context.Context) error) {
 func (f *frontend) open(ctx context.Context) error {
 	f.metrics = prometheus.NewRegistry()
 	hot.UseLogger(f.logger)
+	endpoint.UseLogger(f.logger)
 	for _, step := range []func(context.Context) error{f.openTracing, f.openRedis, f.openKeyspace, f.openEndpoint, f.openJobs} {
 		if err := step(ctx); err != nil {
 			return err
@@ -119,8 +123,19 @@ func (f *frontend) openTracing(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open tracing: %w", err)
 	}
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
+		f.logger.Warn("traces could not be sent", "cause", err)
+	}))
 	f.tracing = provider
-	f.onClose("tracing", shutdown)
+	f.onClose("tracing", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, tracingCloseTimeout)
+		defer cancel()
+		if err := shutdown(ctx); err != nil {
+			// A collector that is away must not turn a clean stop into a failure.
+			f.logger.Warn("the last traces were not sent", "cause", err)
+		}
+		return nil
+	})
 	return nil
 }
 
