@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -121,13 +122,16 @@ func TestFrontends(t *testing.T) {
 	}
 }
 
-// A frontend with a Redis of its own keeps its data over a crash.
+// A frontend with a Redis of its own keeps its data over a crash of either.
 func TestLocalFrontend(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	frontend := cluster.StartFrontend(t, cluster.FrontendOptions{})
 	if _, err := frontend.Client().Put(ctx, "k", "1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(frontend.LocalRedisPID(), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	frontend.Kill()

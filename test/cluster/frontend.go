@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"path/filepath"
 	"testing"
@@ -106,6 +107,23 @@ func (f *Frontend) Endpoint() string { return localURL(f.port) }
 
 // DataDir is the frontend's data folder.
 func (f *Frontend) DataDir() string { return f.dataDir }
+
+// LocalRedisPID is the process id of the redis-server that the frontend runs in
+// its data folder, which a test may kill.
+func (f *Frontend) LocalRedisPID() int {
+	f.tb.Helper()
+	socket := ""
+	err := filepath.WalkDir(f.dataDir, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Type() == fs.ModeSocket {
+			socket = path
+		}
+		return err
+	})
+	if err != nil || socket == "" {
+		f.tb.Fatalf("find the socket of %s's redis-server in %s: %q, error %v", f.name, f.dataDir, socket, err)
+	}
+	return PIDOf(f.tb, socket)
+}
 
 // AwaitReady waits until /readyz answers 200, and fails at once if the process
 // ends before.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"strconv"
 	"testing"
 	"time"
 
@@ -117,6 +118,22 @@ func (r *Redis) Restart() {
 	r.tb.Helper()
 	r.Start()
 	r.AwaitReady()
+}
+
+// PIDOf asks the server behind a unix socket for its process id.
+func PIDOf(tb testing.TB, socket string) int {
+	tb.Helper()
+	client := redis.NewClient(&redis.Options{Network: "unix", Addr: socket, MaxRetries: -1})
+	defer client.Close()
+	info, err := client.InfoMap(context.Background(), "server").Result()
+	if err != nil {
+		tb.Fatalf("ask the server at %s for its process id: %v", socket, err)
+	}
+	pid, err := strconv.Atoi(info["Server"]["process_id"])
+	if err != nil {
+		tb.Fatalf("read the process id of the server at %s: %v", socket, err)
+	}
+	return pid
 }
 
 // TailFile is the append-only file that takes the writes, in the server's folder.

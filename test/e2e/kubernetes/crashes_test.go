@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
@@ -88,33 +87,13 @@ func seedOf(p *controlPlane) uint64 {
 func (p *controlPlane) crash(redisAlone bool) string {
 	p.t.Helper()
 	if frontend, ok := p.store.(*cluster.Frontend); ok && redisAlone {
-		for _, pid := range children(p, frontend.PID()) {
-			p.must(syscall.Kill(pid, syscall.SIGKILL))
-		}
+		// tierd starts it again by itself.
+		p.must(syscall.Kill(frontend.LocalRedisPID(), syscall.SIGKILL))
 		return "redis-server alone"
 	}
 	p.store.Kill()
 	p.store.Restart()
 	return "the store"
-}
-
-// children lists the processes that a process has started: tierd's is its
-// redis-server.
-func children(p *controlPlane, parent int) []int {
-	p.t.Helper()
-	output, err := exec.Command("ps", "-A", "-o", "pid=,ppid=").Output()
-	p.must(err)
-	var found []int
-	for line := range strings.Lines(string(output)) {
-		var pid, ppid int
-		if _, err := fmt.Sscan(line, &pid, &ppid); err == nil && ppid == parent {
-			found = append(found, pid)
-		}
-	}
-	if len(found) == 0 {
-		p.t.Fatalf("process %d has no children to kill", parent)
-	}
-	return found
 }
 
 // watchWithKubectl opens a watch as a person would and leaves it open.
