@@ -83,7 +83,11 @@ func (l *commitLane) failed(ctx context.Context, batch []*commitItem, err error)
 		l.lane = nil // closed; nothing ran
 		return batch
 	}
-	if !errors.Is(err, hot.ErrUnknown) {
+	if errors.Is(err, hot.ErrScript) {
+		l.k.logger.Error("a commit failed inside its script", "transactions", len(batch), "cause", err)
+		l.lane = nil
+	}
+	if !errors.Is(err, hot.ErrUnknown) || errors.Is(err, hot.ErrScript) {
 		failAll(batch, translate(err))
 		return nil
 	}
@@ -151,6 +155,7 @@ func (k *Keyspace) noSpace(ctx context.Context) error {
 // translate turns a failure of the hot tier into this package's errors.
 func translate(err error) error {
 	pairs := []struct{ from, to error }{
+		{hot.ErrScript, ErrInternal},
 		{hot.ErrUnknown, ErrOutcomeUnknown}, {hot.ErrUnavailable, ErrUnavailable}, {hot.ErrCorrupt, ErrCorrupt},
 		{hot.ErrOutOfMemory, ErrNoSpace}, {hot.ErrCompacted, ErrCompacted}, {hot.ErrFuture, ErrFutureRevision},
 		{hot.ErrLeaseNotFound, ErrLeaseNotFound}, {hot.ErrLeaseExists, ErrLeaseExists}, {hot.ErrNoSpace, ErrNoSpace},

@@ -14,7 +14,7 @@ func (k *Keyspace) Compact(ctx context.Context, rev Revision, physical bool) (Re
 	ctx, cancel := context.WithTimeout(ctx, k.settings.RequestTimeout)
 	reply, err := k.hot.Compact(ctx, rev)
 	cancel()
-	if errors.Is(err, hot.ErrUnknown) {
+	if errors.Is(err, hot.ErrUnknown) && !errors.Is(err, hot.ErrScript) {
 		return k.compactedAfterAll(ctx, rev, err)
 	}
 	if err != nil {
@@ -43,7 +43,7 @@ func (k *Keyspace) compactedAfterAll(ctx context.Context, rev Revision, lost err
 func (k *Keyspace) sweep(ctx context.Context) (hot.CompactReply, error) {
 	for {
 		reply, err := k.hot.Sweep(ctx)
-		if !errors.Is(err, hot.ErrUnknown) || ctx.Err() != nil {
+		if !errors.Is(err, hot.ErrUnknown) || errors.Is(err, hot.ErrScript) || ctx.Err() != nil {
 			return reply, translate(err)
 		}
 	}

@@ -30,6 +30,9 @@ var (
 	// ErrOutcomeUnknown: the write may or may not have been done, and the time
 	// to find out ran out.
 	ErrOutcomeUnknown = errors.New("outcome of the write is unknown")
+	// ErrInternal: a script failed, or Redis answered what no script says. That is
+	// a bug; a write may or may not have been done.
+	ErrInternal = errors.New("internal error")
 	// ErrStopped: this frontend is shutting down; nothing was done.
 	ErrStopped = errors.New("frontend is shutting down")
 )

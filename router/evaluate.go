@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sort"
 
@@ -392,8 +393,8 @@ func (e *evaluation) rangeKeys(r *pb.RangeRequest) (*pb.RangeResponse, error) {
 	if !r.CountOnly {
 		l.kvs = kvs
 	}
-	if r.Limit > 0 && isPlain(r) && int64(len(l.kvs)) > r.Limit {
-		l.kvs = l.kvs[:r.Limit]
+	if r.Limit > 0 && r.Limit < math.MaxInt64 && isPlain(r) && int64(len(l.kvs)) > r.Limit+1 {
+		l.kvs = l.kvs[:r.Limit+1]
 	}
 	// Order and filters go by the transaction's own revision: as the highest one,
 	// or, where its number matters, as the very next one.

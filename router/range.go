@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"sort"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -46,8 +47,8 @@ func (k *Keyspace) Range(ctx context.Context, r *pb.RangeRequest) (*pb.RangeResp
 func (k *Keyspace) rangeAt(ctx context.Context, r *pb.RangeRequest, at Revision) (*pb.RangeResponse, error) {
 	q := listQuery{span: span(r.Key, r.RangeEnd), at: at, countOnly: r.CountOnly,
 		keysOnly: r.KeysOnly && r.SortTarget != pb.RangeRequest_VALUE}
-	if r.Limit > 0 && isPlain(r) {
-		q.limit = r.Limit
+	if r.Limit > 0 && r.Limit < math.MaxInt64 && isPlain(r) {
+		q.limit = r.Limit + 1 // as etcd, which sorts these before it cuts
 	}
 	l, err := k.list(ctx, q)
 	if err != nil {
@@ -56,8 +57,8 @@ func (k *Keyspace) rangeAt(ctx context.Context, r *pb.RangeRequest, at Revision)
 	return rangeResponse(r, l), nil
 }
 
-// isPlain says that the keys come in their own order and unfiltered, so that a
-// limit can be applied while reading.
+// isPlain says that a limit is applied while reading, in order of the keys. As in
+// etcd that holds without an order even where a target to sort by is named.
 func isPlain(r *pb.RangeRequest) bool {
 	ordered := r.SortOrder == pb.RangeRequest_NONE || (r.SortTarget == pb.RangeRequest_KEY && r.SortOrder == pb.RangeRequest_ASCEND)
 	return ordered && !filtered(r)
@@ -75,9 +76,7 @@ func rangeResponse(r *pb.RangeRequest, l listing) *pb.RangeResponse {
 	if r.CountOnly {
 		return resp
 	}
-	if r.Limit > 0 && isPlain(r) {
-		resp.More = l.count > int64(len(kvs))
-	} else if r.Limit > 0 && int64(len(kvs)) > r.Limit {
+	if r.Limit > 0 && int64(len(kvs)) > r.Limit {
 		kvs, resp.More = kvs[:r.Limit], true
 	}
 	if r.KeysOnly {

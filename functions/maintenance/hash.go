@@ -12,9 +12,6 @@ import (
 	"github.com/tierd/tierd/router"
 )
 
-// neverCompacted is etcd's compacted revision of a keyspace that never was.
-const neverCompacted = -1
-
 // Hash is a checksum of the whole keyspace, old versions included: CRC-32C over
 // the history that a snapshot of the current revision would hold. All frontends
 // compute the same one at the same revision and compaction. It is not comparable
@@ -44,9 +41,6 @@ func (s *server) HashKV(ctx context.Context, r *pb.HashKVRequest) (*pb.HashKVRes
 	resp := &pb.HashKVResponse{
 		Header: wire.Header(s.api, info.Current), Hash: hash,
 		HashRevision: int64(info.At), CompactRevision: int64(info.Compacted),
-	}
-	if info.Compacted <= 0 {
-		resp.CompactRevision = neverCompacted
 	}
 	return resp, nil
 }

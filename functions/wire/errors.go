@@ -37,6 +37,7 @@ type row struct {
 // the Go client repeats any call, writes included, that comes back with that
 // code before its own deadline.
 var table = [...]row{
+	{router.ErrInternal, status.Error(codes.Internal, "etcdserver: internal error"), true},
 	{router.ErrOutcomeUnknown, rpctypes.ErrGRPCTimeout, true},
 	{router.ErrCorrupt, rpctypes.ErrGRPCCorrupt, true},
 	{router.ErrCompacted, rpctypes.ErrGRPCCompacted, false},

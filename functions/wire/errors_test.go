@@ -35,6 +35,7 @@ var sentinels = map[string]struct {
 	"ErrTooManyRequests":  {router.ErrTooManyRequests, codes.ResourceExhausted, "etcdserver: too many requests"},
 	"ErrUnavailable":      {router.ErrUnavailable, codes.Unavailable, "etcdserver: no leader"},
 	"ErrOutcomeUnknown":   {router.ErrOutcomeUnknown, codes.Unavailable, "etcdserver: request timed out"},
+	"ErrInternal":         {router.ErrInternal, codes.Internal, "etcdserver: internal error"},
 	"ErrStopped":          {router.ErrStopped, codes.Unavailable, "etcdserver: server stopped"},
 }
 

@@ -161,7 +161,7 @@ func (c *Client) call(ctx context.Context, script string, check func(reply []byt
 func (c *Client) read(ctx context.Context, script string, check func(reply []byte) (Revision, error), args ...any) ([]byte, error) {
 	for pause := retryPauseMin; ; pause = min(2*pause, retryPauseMax) {
 		reply, err := c.call(ctx, script, check, args...)
-		if !errors.Is(err, ErrUnknown) {
+		if !errors.Is(err, ErrUnknown) || errors.Is(err, ErrScript) {
 			return reply, err
 		}
 		if ctx.Err() != nil {

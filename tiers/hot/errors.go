@@ -27,6 +27,9 @@ var (
 	ErrFuture = errors.New("revision in the future")
 	// ErrKept: the CORRUPT alarm is not lowered by hand.
 	ErrKept = errors.New("the CORRUPT alarm stays until the data is restored")
+	// ErrScript: a script failed in the middle, which is a bug here; what it had
+	// written stays, so it comes with ErrUnknown.
+	ErrScript = errors.New("script failed")
 	// ErrFull: the reply to a batch was full before this read's turn.
 	ErrFull = errors.New("reply full")
 	// ErrMissing: a record that an index names is not there.
@@ -81,6 +84,5 @@ func classifyReply(text string) error {
 	if strings.Contains(text, "OOM command not allowed") {
 		return fmt.Errorf("%w: %s", ErrOutOfMemory, text)
 	}
-	// An error in the middle of a script: what it had written stays.
-	return fmt.Errorf("%w: redis answered %q", ErrUnknown, text)
+	return fmt.Errorf("%w (%w): redis answered %q", ErrScript, ErrUnknown, text)
 }

@@ -18,7 +18,7 @@ if action == 'raise' then
   return table.concat(changed)
 end
 if kind ~= NOSPACE then
-  if call('HEXISTS', ORDER, 'corrupt') == 1 then return redis.error_reply('TIERD_KEEP') end
+  if call('HEXISTS', ORDER, 'corrupt') == 1 then return redis.error_reply('TIERD_KEEP data is missing') end
   return ''
 end
 local all, left = call('HKEYS', ALARMS), 0

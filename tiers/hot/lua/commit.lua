@@ -269,8 +269,8 @@ local function unchanged(kind, a, b, r)
       if within(sub(recs[i], REC_HEADER + 1, REC_HEADER + length), kind, a, b) then return false end
       for n = 1, count - 1 do
         local rec = call('HGET', REC, names[i] .. ':' .. n)
-        _, _, _, _, _, _, _, _, length = parse(REC_FORMAT, rec)
-        if within(sub(rec, REC_HEADER + 1, REC_HEADER + length), kind, a, b) then return false end
+        local _, _, _, _, _, _, _, _, more = parse(REC_FORMAT, rec)
+        if within(sub(rec, REC_HEADER + 1, REC_HEADER + more), kind, a, b) then return false end
       end
     end
   end
@@ -327,14 +327,26 @@ local function check(kind, flags, key, lease)
   end
 end
 
+-- covered gives the keys of a span that are alive, those that this transaction
+-- has created included. (etcd lets a transaction put a key and then delete it
+-- with a span that has no end.)
+local function covered(kind, a, b)
+  local min, max = lex_bounds(kind, a, b)
+  local keys = call('ZRANGEBYLEX', LIVE, min, max)
+  local known = #keys
+  for i = 1, dirty_n do
+    local key = dirty[i]
+    if entries[key] and not before[key] and within(key, kind, a, b) then keys[#keys + 1] = key end
+  end
+  if #keys > known then table.sort(keys, less) end
+  return keys
+end
+
 local function execute(kind, flags, a, b, lease)
   if kind == PUT then return put(flags, ARGV[a], ARGV[b], lease) end
   if kind == GET then return get(ARGV[a]) end
   if kind == DELETE then return delete_all({ ARGV[a] }, flags >= 4) end
-  if kind == DELETE_RANGE then
-    local min, max = lex_bounds(flags % 4, ARGV[a], ARGV[b])
-    return delete_all(call('ZRANGEBYLEX', LIVE, min, max), flags >= 4)
-  end
+  if kind == DELETE_RANGE then return delete_all(covered(flags % 4, ARGV[a], ARGV[b]), flags >= 4) end
   local members = call('ZRANGEBYLEX', LEASED, '[' .. lease, '(' .. ARGV[a])
   local keys = {}
   for i = 1, #members do keys[i] = sub(members[i], 9) end

@@ -10,8 +10,8 @@ local s, failure = state()
 if failure then return failure end
 local target, most = tonumber(ARGV[1]), tonumber(ARGV[2])
 if target then
-  if target <= s.compacted then return redis.error_reply('TIERD_COMPACTED') end
-  if target > s.revision then return redis.error_reply('TIERD_FUTURE') end
+  if target <= s.compacted then return redis.error_reply('TIERD_COMPACTED the revision has been compacted') end
+  if target > s.revision then return redis.error_reply('TIERD_FUTURE the revision does not exist yet') end
   call('HSET', ORDER, 'compacted', int(target))
   s.compacted = target
 end

@@ -142,7 +142,8 @@ local function items(list, n, keys_only)
         local one, position, sequence = list[i], nil, nil
         mods[i] = one.mod
         if one.entry then
-          _, mods[i], _, _, position, sequence = parse(ENTRY_FORMAT, one.entry)
+          local _, mod, _, _, at, n = parse(ENTRY_FORMAT, one.entry)
+          mods[i], position, sequence = mod, at, n
         else
           position, sequence = one.position, one.sub
         end
