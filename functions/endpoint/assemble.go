@@ -1,8 +1,6 @@
 package endpoint
 
 import (
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-
 	"github.com/tierd/tierd/functions/auth"
 	"github.com/tierd/tierd/functions/cluster"
 	"github.com/tierd/tierd/functions/election"
@@ -10,15 +8,22 @@ import (
 	"github.com/tierd/tierd/functions/lease"
 	"github.com/tierd/tierd/functions/lock"
 	"github.com/tierd/tierd/functions/maintenance"
+	"github.com/tierd/tierd/functions/watch"
 	"github.com/tierd/tierd/functions/wire"
+	"github.com/tierd/tierd/router/feed"
 )
 
 // assemble makes the services of a frontend.
 func assemble(a assembly) (services, error) {
 	api, logger := a.Components.API, a.Components.Logger
+	events := feed.New(api, feed.Settings{}, logger, a.Components.Metrics)
 	return services{
-		kv:    kv.New(api, kv.Settings{MaxTxnOps: a.Settings.MaxTxnOps, MaxRequestBytes: a.Settings.MaxRequestBytes}),
-		watch: pb.UnimplementedWatchServer{},
+		kv: kv.New(api, kv.Settings{MaxTxnOps: a.Settings.MaxTxnOps, MaxRequestBytes: a.Settings.MaxRequestBytes}),
+		watch: watch.New(api, events, watch.Settings{
+			MaxRequestBytes:        a.Settings.MaxRequestBytes,
+			ProgressNotifyInterval: a.Settings.WatchProgressNotifyInterval,
+			Jitter:                 a.Components.Jitter,
+		}, a.Draining, logger, a.Components.Metrics),
 		lease: lease.New(api, a.Draining, logger),
 		auth:  auth.New(api), cluster: cluster.New(api),
 		maintenance: maintenance.New(api, maintenance.Settings{
@@ -26,5 +31,6 @@ func assemble(a assembly) (services, error) {
 		}, logger),
 		lock:     lock.New(a.Client, a.Draining),
 		election: election.New(a.Client, a.Draining),
+		close:    events.Close,
 	}, nil
 }

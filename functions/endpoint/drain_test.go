@@ -4,15 +4,20 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
+
+	"github.com/tierd/tierd/functions/wire"
 )
 
 // shutdown drains in the background and says what Shutdown returned.
@@ -121,6 +126,51 @@ func TestDrain(t *testing.T) {
 	}
 	if err := <-done; err != nil {
 		t.Errorf("Shutdown = %v", err)
+	}
+}
+
+// The services as they are assembled for users: all are there, and their streams
+// end on a drain.
+func TestAssembled(t *testing.T) {
+	t.Parallel()
+	f := &frontend{keyspace: &fakeKeyspace{}, registry: prometheus.NewRegistry(), served: make(chan error, 1)}
+	var err error
+	f.Server, err = New(testSettings(), Components{
+		API: f.keyspace, Logger: slog.New(slog.DiscardHandler), Metrics: f.registry, Now: time.Now,
+		Jitter: func(time.Duration) time.Duration { return 0 },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { f.served <- f.Serve(context.Background()) }()
+	f.conn = dial(t, f.Addrs()[0].String())
+	defer func() { _ = f.conn.Close() }()
+
+	_, err = pb.NewKVClient(f.conn).Range(t.Context(), &pb.RangeRequest{})
+	wantStatus(t, "a range without a key", err, codes.InvalidArgument, "etcdserver: key is not provided")
+	if resp, err := pb.NewClusterClient(f.conn).MemberList(t.Context(), &pb.MemberListRequest{}); err != nil || len(resp.Members) != 1 {
+		t.Errorf("MemberList = %v, %v", resp, err)
+	}
+	if resp, err := pb.NewMaintenanceClient(f.conn).Status(t.Context(), &pb.StatusRequest{}); err != nil || resp.Version != wire.EtcdVersion {
+		t.Errorf("Status = %v, %v", resp, err)
+	}
+	for service, info := range f.grpc.GetServiceInfo() {
+		if len(info.Methods) == 0 {
+			t.Errorf("%s has no methods", service)
+		}
+	}
+	watch := f.watch(t)
+	if got := f.gather(t, "etcd_debugging_mvcc_watcher_total"); got != 1 {
+		t.Errorf("%v watchers are counted", got)
+	}
+	done := f.shutdown(context.Background())
+	_, err = watch.Recv()
+	wantStatus(t, "watch", err, codes.Unavailable, "etcdserver: server stopped")
+	if err := <-done; err != nil {
+		t.Errorf("Shutdown = %v", err)
+	}
+	if err := <-f.served; err != nil {
+		t.Errorf("Serve = %v", err)
 	}
 }
 

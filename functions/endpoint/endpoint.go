@@ -91,7 +91,8 @@ type Keepalive struct {
 	Interval, Timeout time.Duration
 }
 
-// Components are what a server is built from. All but Tracing are required.
+// Components are what a server is built from. All but Tracing and Jitter are
+// required.
 type Components struct {
 	API    router.API
 	Logger *slog.Logger
@@ -100,6 +101,9 @@ type Components struct {
 	Metrics *prometheus.Registry
 	// Now is the clock for measuring calls and for deadlines of connections.
 	Now func() time.Time
+	// Jitter draws a random part of a duration, by which the progress of each
+	// watch stream is delayed, so that not all come at once; nil for none.
+	Jitter func(max time.Duration) time.Duration
 	// Tracing makes a span of every call; nil for none. See NewTracing.
 	Tracing trace.TracerProvider
 }

@@ -73,6 +73,15 @@ func (k *fakeKeyspace) CurrentRevision(context.Context) (current, compacted rout
 	return 2, 0, k.failure()
 }
 
+func (k *fakeKeyspace) WaitRevision(ctx context.Context, _ router.Revision) (router.Revision, error) {
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
+func (k *fakeKeyspace) Events(_ context.Context, from router.Revision, _ int, _ bool) (router.EventPage, error) {
+	return router.EventPage{Through: from - 1, Current: 2, Compacted: -1}, k.failure()
+}
+
 func (k *fakeKeyspace) Range(context.Context, *pb.RangeRequest) (*pb.RangeResponse, error) {
 	return &pb.RangeResponse{Header: &pb.ResponseHeader{Revision: 2}}, k.failure()
 }
