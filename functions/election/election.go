@@ -31,7 +31,8 @@ func New(client *clientv3.Client, draining <-chan struct{}) v3electionpb.Electio
 }
 
 // Campaign waits until the candidate is the leader. A wait that is given up
-// leaves the queue.
+// leaves the queue; a call that ends before it knows whether it is in it may
+// leave its key there, until the lease ends or campaigns again.
 func (s *server) Campaign(ctx context.Context, r *v3electionpb.CampaignRequest) (*v3electionpb.CampaignResponse, error) {
 	var resp *v3electionpb.CampaignResponse
 	err := s.runner.Call(ctx, r.Lease, func(ctx context.Context, held *concurrency.Session) error {

@@ -10,6 +10,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
+	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -25,6 +26,34 @@ type service struct {
 	election v3electionpb.ElectionClient
 	etcd     *clientv3.Client
 	drain    func()
+	// queued gets an element whenever the service has put a key in a queue and
+	// knows it. (A call that ends before that leaves the key to its lease.)
+	queued <-chan struct{}
+}
+
+// queuedMax is more than any test puts in queues.
+const queuedMax = 16
+
+// dial makes the client of the service under test, and the channel queued.
+func dial(t *testing.T, endpoint string) (*clientv3.Client, <-chan struct{}) {
+	t.Helper()
+	queued := make(chan struct{}, queuedMax)
+	tell := func(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		err := invoke(ctx, method, req, reply, conn, opts...)
+		if err == nil && method == pb.KV_Txn_FullMethodName {
+			queued <- struct{}{}
+		}
+		return err
+	}
+	client, err := clientv3.New(clientv3.Config{
+		Endpoints: []string{endpoint}, Logger: zap.NewNop(),
+		DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(tell)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() }) // says only that its context was canceled
+	return client, queued
 }
 
 // etcds is etcd's own service.
@@ -37,7 +66,7 @@ func etcds(t *testing.T) service {
 // ours is the service under test, with an etcd in the place of the frontend.
 func ours(t *testing.T) service {
 	t.Helper()
-	client := oracle.Start(t, oracle.Options{}).Client()
+	client, queued := dial(t, oracle.Start(t, oracle.Options{}).Endpoint())
 	draining := make(chan struct{})
 	server := grpc.NewServer()
 	v3electionpb.RegisterElectionServer(server, election.New(client, draining))
@@ -60,7 +89,7 @@ func ours(t *testing.T) service {
 			t.Errorf("serve: %v", err)
 		}
 	})
-	return service{election: v3electionpb.NewElectionClient(conn), etcd: client, drain: func() { close(draining) }}
+	return service{election: v3electionpb.NewElectionClient(conn), etcd: client, drain: func() { close(draining) }, queued: queued}
 }
 
 func (s service) grant(t *testing.T, id int64) int64 {
@@ -184,6 +213,7 @@ func TestCandidatesWait(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			<-s.queued
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			queue := s.etcd.Watch(t.Context(), "name/2")
@@ -196,6 +226,7 @@ func TestCandidatesWait(t *testing.T) {
 			if r := <-queue; len(r.Events) != 1 || r.Events[0].Type != clientv3.EventTypePut {
 				t.Fatalf("the candidate did not queue: %v", r)
 			}
+			<-s.queued
 			if err := c.end(s, cancel, led.Leader); err != nil {
 				t.Fatal(err)
 			}

@@ -28,7 +28,8 @@ func New(client *clientv3.Client, draining <-chan struct{}) v3lockpb.LockServer 
 }
 
 // Lock waits for its turn and returns the key that is the lock. A wait that is
-// given up leaves the queue.
+// given up leaves the queue; a call that ends before it knows whether it is in it
+// may leave its key there, until the lease ends or takes the same lock again.
 func (s *server) Lock(ctx context.Context, r *v3lockpb.LockRequest) (*v3lockpb.LockResponse, error) {
 	var resp *v3lockpb.LockResponse
 	err := s.runner.Call(ctx, r.Lease, func(ctx context.Context, held *concurrency.Session) error {

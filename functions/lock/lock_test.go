@@ -11,6 +11,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
+	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -25,6 +26,34 @@ type service struct {
 	lock  v3lockpb.LockClient
 	etcd  *clientv3.Client
 	drain func()
+	// queued gets an element whenever the service has put a key in a queue and
+	// knows it. (A call that ends before that leaves the key to its lease.)
+	queued <-chan struct{}
+}
+
+// queuedMax is more than any test puts in queues.
+const queuedMax = 16
+
+// dial makes the client of the service under test, and the channel queued.
+func dial(t *testing.T, endpoint string) (*clientv3.Client, <-chan struct{}) {
+	t.Helper()
+	queued := make(chan struct{}, queuedMax)
+	tell := func(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		err := invoke(ctx, method, req, reply, conn, opts...)
+		if err == nil && method == pb.KV_Txn_FullMethodName {
+			queued <- struct{}{}
+		}
+		return err
+	}
+	client, err := clientv3.New(clientv3.Config{
+		Endpoints: []string{endpoint}, Logger: zap.NewNop(),
+		DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(tell)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() }) // says only that its context was canceled
+	return client, queued
 }
 
 // etcds is etcd's own service.
@@ -37,7 +66,7 @@ func etcds(t *testing.T) service {
 // ours is the service under test, with an etcd in the place of the frontend.
 func ours(t *testing.T) service {
 	t.Helper()
-	client := oracle.Start(t, oracle.Options{}).Client()
+	client, queued := dial(t, oracle.Start(t, oracle.Options{}).Endpoint())
 	draining := make(chan struct{})
 	server := grpc.NewServer()
 	v3lockpb.RegisterLockServer(server, lock.New(client, draining))
@@ -60,7 +89,7 @@ func ours(t *testing.T) service {
 			t.Errorf("serve: %v", err)
 		}
 	})
-	return service{lock: v3lockpb.NewLockClient(conn), etcd: client, drain: func() { close(draining) }}
+	return service{lock: v3lockpb.NewLockClient(conn), etcd: client, drain: func() { close(draining) }, queued: queued}
 }
 
 func (s service) grant(t *testing.T, id int64) int64 {
@@ -124,15 +153,13 @@ func queue(ctx context.Context, t *testing.T, s service) (holder []byte, waiter 
 	if err != nil {
 		t.Fatal(err)
 	}
+	<-s.queued
 	second, done := s.grant(t, 2), make(chan outcome, 1)
-	queued := s.etcd.Watch(t.Context(), "name/2")
 	go func() {
 		r, err := s.lock.Lock(ctx, &v3lockpb.LockRequest{Name: []byte("name"), Lease: second})
 		done <- outcome{string(r.GetKey()), err}
 	}()
-	if r := <-queued; len(r.Events) != 1 {
-		t.Fatalf("the waiter did not queue: %v", r)
-	}
+	<-s.queued
 	return first.Key, "name/2", done
 }
 

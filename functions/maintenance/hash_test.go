@@ -97,7 +97,7 @@ func put(revision int64, key string) *mvccpb.Event {
 
 // small is a keyspace of revisions 2..5, compacted at 3.
 func small() *keyspace {
-	k := &keyspace{current: 1}
+	k := &keyspace{current: 1, compacted: -1}
 	for revision := int64(2); revision <= 5; revision++ {
 		k.apply(put(revision, fmt.Sprint(revision)))
 	}

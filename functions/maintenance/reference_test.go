@@ -29,7 +29,7 @@ func follow(t *testing.T, client *clientv3.Client, seed uint64) *reference {
 	t.Logf("seed %d", seed)
 	r := &reference{
 		t: t, client: client, random: rand.New(rand.NewPCG(seed, 0)),
-		copied: &keyspace{current: 1},
+		copied: &keyspace{current: 1, compacted: -1},
 		watch:  client.Watch(t.Context(), "", clientv3.WithPrefix(), clientv3.WithRev(1)),
 	}
 	for range 3 {

@@ -155,7 +155,7 @@ func TestSnapshotOfNothing(t *testing.T) {
 	t.Parallel()
 	t.Run("fresh", func(t *testing.T) {
 		t.Parallel()
-		_, restored := saveAndRestore(t, &keyspace{current: 1})
+		_, restored := saveAndRestore(t, &keyspace{current: 1, compacted: -1})
 		if h := hashOf(t.Context(), t, restored, 0); h.Header.Revision != 1 {
 			t.Errorf("restored at revision %d, want 1", h.Header.Revision)
 		}
@@ -221,8 +221,8 @@ func TestSnapshotLeavesNothing(t *testing.T) {
 	}{
 		"sent":        {small(), &stream{t: t}, codes.OK},
 		"send fails":  {small(), &stream{t: t, full: broken}, codes.Unavailable},
-		"unreachable": {&keyspace{current: 1, failure: router.ErrUnavailable}, &stream{t: t}, codes.Unavailable},
-		"overtaken":   {&keyspace{current: 1, failure: router.ErrCompacted}, &stream{t: t}, codes.Unavailable},
+		"unreachable": {&keyspace{current: 1, compacted: -1, failure: router.ErrUnavailable}, &stream{t: t}, codes.Unavailable},
+		"overtaken":   {&keyspace{current: 1, compacted: -1, failure: router.ErrCompacted}, &stream{t: t}, codes.Unavailable},
 	} {
 		dir := t.TempDir()
 		service := New(c.keyspace, Settings{Version: testVersion, TempDir: dir}, slog.New(slog.DiscardHandler))
@@ -255,7 +255,7 @@ func TestRemoveLeftovers(t *testing.T) {
 // A history of more than one batch arrives whole.
 func TestSnapshotOfManyBatches(t *testing.T) {
 	t.Parallel()
-	k := &keyspace{current: 1}
+	k := &keyspace{current: 1, compacted: -1}
 	for revision := int64(2); revision <= 2*batchVersionsMax+5; revision++ {
 		k.apply(put(revision, fmt.Sprint(revision%1000)))
 	}
