@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -175,5 +176,13 @@ func TestLeaseKeysAreDeletedInOneRevision(t *testing.T) {
 	page, err := k.Events(t.Context(), 4, 1<<20, false)
 	if err != nil || len(page.Events) != 2 || page.Events[1].Type != mvccpb.Event_DELETE {
 		t.Fatalf("events of the revoke: %v, %v", page.Events, err)
+	}
+}
+
+// kill ends a redis-server with SIGKILL; its supervisor starts it again.
+func kill(t testing.TB, server *hot.Server) {
+	t.Helper()
+	if err := syscall.Kill(server.PID(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
 	}
 }
