@@ -51,11 +51,11 @@ func listen(t *testing.T, service pb.MaintenanceServer) (endpoint string) {
 
 // save takes a snapshot as etcdctl does and restores it as etcdutl does, and
 // starts an etcd on the result.
-func saveAndRestore(t *testing.T, k *keyspace) (snapshot.Status, *clientv3.Client) {
+func saveAndRestore(t *testing.T, endpoint string) (snapshot.Status, *clientv3.Client) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "snapshot.db")
 	tool := snapshot.NewV3(zap.NewNop())
-	version, err := tool.Save(t.Context(), clientv3.Config{Endpoints: []string{listen(t, serve(t, k))}, Logger: zap.NewNop()}, path)
+	version, err := tool.Save(t.Context(), clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()}, path)
 	if err != nil || version != "3.7.0" {
 		t.Fatalf("save: version %q: %v", version, err)
 	}
@@ -127,7 +127,7 @@ func TestSnapshotRestoresToEtcd(t *testing.T) {
 	compacted := ref.between(30, ref.current()-20)
 	ref.compact(compacted)
 
-	saved, restored := saveAndRestore(t, ref.copied)
+	saved, restored := saveAndRestore(t, listen(t, serve(t, ref.copied)))
 	live, err := ref.client.Get(t.Context(), "", clientv3.WithPrefix(), clientv3.WithCountOnly())
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +155,7 @@ func TestSnapshotOfNothing(t *testing.T) {
 	t.Parallel()
 	t.Run("fresh", func(t *testing.T) {
 		t.Parallel()
-		_, restored := saveAndRestore(t, &keyspace{current: 1, compacted: -1})
+		_, restored := saveAndRestore(t, listen(t, serve(t, &keyspace{current: 1, compacted: -1})))
 		if h := hashOf(t.Context(), t, restored, 0); h.Header.Revision != 1 {
 			t.Errorf("restored at revision %d, want 1", h.Header.Revision)
 		}
@@ -166,7 +166,7 @@ func TestSnapshotOfNothing(t *testing.T) {
 		ref.write(20)
 		ref.deleteAll()
 		ref.compact(ref.current())
-		_, restored := saveAndRestore(t, ref.copied)
+		_, restored := saveAndRestore(t, listen(t, serve(t, ref.copied)))
 		sameHashes(t, ref.copied, restored, ref.current())
 	})
 }
