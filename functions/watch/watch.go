@@ -7,6 +7,12 @@
 // it; the events of one revision come in one response, or in fragments of one
 // where the client asked for that; headers carry the revisions that etcd's do.
 //
+// It differs from etcd in two things that no client can rely on. A long history
+// is cut into responses by size, not after a thousand revisions, and the header
+// of each tells the last revision that it covers. And a watch that compaction has
+// ended does not silence the progress of its stream while the client has yet to
+// cancel it.
+//
 // A stream has two goroutines. One receives requests and waits for the feed's
 // answer to each, so that requests of one stream take effect in their order. The
 // other sends what the feed has queued, and tells progress from time to time. A
