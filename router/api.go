@@ -136,16 +136,15 @@ type API interface {
 	// those that were lowered.
 	DisarmAlarm(ctx context.Context, a Alarm) ([]Alarm, error)
 
-	// History yields every version that the state at revision at consists of,
-	// in order of (Main, Sub): all changes above the compacted revision up to
-	// at, and of those at or below it the ones still alive at the compacted
-	// revision. That is the set that etcd's HashKV covers and a snapshot holds.
-	// at 0 means the current revision. It returns the revisions it used.
+	// History yields what a snapshot of the state at revision at holds, in order of
+	// (Main, Sub): all changes from the compacted revision up to at, and of those
+	// below it the ones that were still alive at the compacted revision. at 0 means
+	// the current revision. It returns the revisions it used.
 	History(ctx context.Context, at Revision, yield func(Version) error) (HistoryInfo, error)
-	// HashedHistory is History for HashKV, which etcd defines a little
-	// differently: of the versions at or below the compacted revision it yields
-	// those that are still alive at revision at (unless nothing at all is alive
-	// then: in that case it is the same as History).
+	// HashedHistory is the set that etcd's HashKV covers: all changes above the
+	// compacted revision up to at, and of those at or below it the ones that are
+	// still alive at revision at (or, if nothing at all is alive then, the ones that
+	// were at the compacted revision).
 	HashedHistory(ctx context.Context, at Revision, yield func(Version) error) (HistoryInfo, error)
 }
 

@@ -35,7 +35,10 @@ func event(e *hot.Event) *mvccpb.Event {
 }
 
 // WaitRevision implements API. It waits on the stream of cuts, which says sooner
-// than any poll could that there is something to read.
+// than any poll could that there is something to read. Where to wait from is
+// taken before the current revision is asked for, so no cut falls between; and
+// when no cut came for a while that question is asked again, which also finds out
+// whether Redis is still the one we knew.
 func (k *Keyspace) WaitRevision(ctx context.Context, after Revision) (Revision, error) {
 	if seen := k.hot.Seen(); seen > after {
 		return seen, nil
@@ -48,39 +51,25 @@ func (k *Keyspace) WaitRevision(ctx context.Context, after Revision) (Revision, 
 		}
 		cut = &last
 	}
-	// What was committed before the cut we start from is asked for once; what
-	// comes after it wakes us.
-	current, _, err := k.CurrentRevision(ctx)
-	if err != nil || current > after {
-		k.newestCut.Store(cut)
-		return current, err
-	}
-	for {
+	for idle := true; ; {
+		if idle {
+			current, _, err := k.CurrentRevision(ctx)
+			if err != nil || current > after {
+				k.newestCut.Store(cut)
+				return current, err
+			}
+		}
 		next, revision, err := k.hot.WaitCut(ctx, *cut)
 		if err != nil {
 			k.newestCut.Store(nil)
 			return 0, fmt.Errorf("wait for revision %d: %w", after+1, k.followError(ctx, err))
 		}
-		if next == *cut {
-			return k.rechecked(ctx, cut, after)
-		}
-		cut = &next
-		k.newestCut.Store(cut)
+		idle, cut = next == *cut, &next
 		if revision > after {
+			k.newestCut.Store(cut)
 			return revision, nil
 		}
 	}
-}
-
-// rechecked is reached when no cut came for a while: it makes sure that Redis is
-// the one we knew and has nothing newer, and then waits on.
-func (k *Keyspace) rechecked(ctx context.Context, cut *string, after Revision) (Revision, error) {
-	k.newestCut.Store(cut)
-	current, _, err := k.CurrentRevision(ctx)
-	if err != nil || current > after {
-		return current, err
-	}
-	return k.WaitRevision(ctx, after)
 }
 
 func (k *Keyspace) followError(ctx context.Context, err error) error {

@@ -64,10 +64,16 @@ func (k *Keyspace) history(ctx context.Context, at Revision, hashed bool, yield 
 	if err != nil {
 		return info, err
 	}
-	if err := h.compactedPart(ctx, alive); err != nil {
+	// At the compacted revision itself a deletion is still there, and a watch from
+	// there needs it; a hash leaves it out.
+	recent := h.hold.Compacted
+	if hashed {
+		recent++
+	}
+	if err := h.compactedPart(ctx, alive, recent); err != nil {
 		return info, err
 	}
-	return info, h.recentPart(ctx, info.At)
+	return info, h.recentPart(ctx, recent, info.At)
 }
 
 // historian reads the versions of a keyspace in order while a hold keeps them.
@@ -107,14 +113,15 @@ func (h *historian) aliveAt(ctx context.Context, at Revision, hashed bool) (Revi
 	return at, nil
 }
 
-// compactedPart yields the versions at or below the compacted revision.
-func (h *historian) compactedPart(ctx context.Context, alive Revision) error {
+// compactedPart yields the versions below the revision from which on everything
+// is yielded.
+func (h *historian) compactedPart(ctx context.Context, alive, recent Revision) error {
 	if h.hold.Compacted <= 1 {
 		return nil
 	}
 	var after hot.Stored
 	for {
-		pass, full, err := h.gather(ctx, alive, after)
+		pass, full, err := h.gather(ctx, alive, recent, after)
 		if err != nil {
 			return err
 		}
@@ -136,7 +143,7 @@ func byRevision(a, b hot.Stored) int {
 
 // gather lists the first storedMax versions after one, in order of revision; full
 // says that there are more.
-func (h *historian) gather(ctx context.Context, alive Revision, after hot.Stored) (kept []hot.Stored, full bool, err error) {
+func (h *historian) gather(ctx context.Context, alive, recent Revision, after hot.Stored) (kept []hot.Stored, full bool, err error) {
 	lists := []func(context.Context, Revision, string) ([]hot.Stored, string, error){h.k.hot.StoredLive, h.k.hot.StoredOld}
 	for _, list := range lists {
 		for next, more := "", true; more; more = next != "" {
@@ -145,7 +152,7 @@ func (h *historian) gather(ctx context.Context, alive Revision, after hot.Stored
 				return nil, false, translate(err)
 			}
 			for _, s := range page {
-				if s.Mod <= h.hold.Compacted && byRevision(s, after) > 0 {
+				if s.Mod < recent && byRevision(s, after) > 0 {
 					kept = append(kept, s)
 				}
 			}
@@ -182,10 +189,10 @@ func (h *historian) yieldStored(ctx context.Context, of []hot.Stored) error {
 	return nil
 }
 
-// recentPart yields all changes above the compacted revision, up to at.
-func (h *historian) recentPart(ctx context.Context, at Revision) error {
+// recentPart yields all changes of the revisions from..at.
+func (h *historian) recentPart(ctx context.Context, from, at Revision) error {
 	floor := h.hold.Compacted
-	for from := max(floor+1, 2); from <= at; {
+	for from = max(from, 2); from <= at; {
 		if err := h.renew(ctx); err != nil {
 			return err
 		}

@@ -29,7 +29,8 @@ end
 
 -- swept: replaced versions are dropped up to this revision. cleared: deletions
 -- are. A deletion at the compacted revision itself stays until the next one, so
--- that a watch from exactly there sees it.
+-- that a watch from exactly there sees it, and so does a version that its own
+-- transaction replaced.
 local m = call('HMGET', META, 'swept', 'cleared', 'bytes')
 local swept, cleared, bytes = tonumber(m[1]), tonumber(m[2]), tonumber(m[3])
 local upto = math.min(limit, cleared + most)
@@ -39,7 +40,8 @@ local function drop(r, position, n, fields, members)
   local rec = call('HGET', REC, name)
   if not rec then return 1 end
   local flags, count, _, _, _, ppos, psub, pmod, length = parse(REC_FORMAT, rec)
-  if r > swept and ppos > 0 then
+  local own = ppos == position
+  if ppos > 0 and ((own and r < limit) or (not own and r > swept)) then
     local key = sub(rec, REC_HEADER + 1, REC_HEADER + length)
     local old = field(ppos, psub)
     local member = escape(key) .. pack(HIST_FORMAT, pmod, r, ppos, psub)
