@@ -92,8 +92,9 @@ func (p *controlPlane) crash(redisAlone bool) string {
 		return "redis-server alone"
 	}
 	p.store.Kill()
+	killed := time.Now()
 	p.store.Restart()
-	return "the store"
+	return fmt.Sprintf("the store, ready again after %v", time.Since(killed).Round(time.Millisecond))
 }
 
 // watchWithKubectl opens a watch as a person would and leaves it open.

@@ -40,6 +40,9 @@ func TestKubernetes(t *testing.T) {
 					p.kubectl("", "create", "namespace", c.name)
 					c.run(p, c.name)
 				})
+				if !plane.store.Running() {
+					t.Fatalf("the store has ended:\n%s", plane.store.Log())
+				}
 			}
 		})
 	}

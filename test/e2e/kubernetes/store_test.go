@@ -22,6 +22,8 @@ type store interface {
 	Endpoint() string
 	Kill()
 	Restart()
+	Running() bool
+	Log() string
 }
 
 // startStore starts tierd as a user does, with a redis-server of its own, or etcd.
