@@ -56,6 +56,9 @@ func StartRedis(tb testing.TB, options RedisOptions) *Redis {
 	return r
 }
 
+// Program is the program that runs as Redis; it can be a Sentinel, too.
+func (r *Redis) Program() string { return redisServer() }
+
 // redisServer is the program to run as Redis.
 func redisServer() string {
 	if path := os.Getenv("TIERD_TEST_REDIS_SERVER"); path != "" {

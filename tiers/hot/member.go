@@ -90,7 +90,11 @@ func (c *Client) LowerAlarm(ctx context.Context, a Alarm) ([]Alarm, error) {
 
 // MemoryUsed is the memory that the Redis behind this shard uses, in bytes.
 func (c *Client) MemoryUsed(ctx context.Context) (int64, error) {
-	info, err := c.parts.Redis.Info(ctx, "memory").Result()
+	primary, err := c.primary(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read memory use: %w", classify(err))
+	}
+	info, err := primary.Info(ctx, "memory").Result()
 	if err != nil {
 		return 0, fmt.Errorf("read memory use: %w", classify(err))
 	}

@@ -51,8 +51,12 @@ func scriptText(name, incarnation string) (string, error) {
 
 // load puts the scripts of an incarnation on Redis and gives their SHA1s.
 func (c *Client) load(ctx context.Context, incarnation string) (map[string]string, error) {
+	primary, err := c.primary(ctx)
+	if err != nil {
+		return nil, err
+	}
 	shas := make(map[string]string)
-	_, err := c.parts.Redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+	_, err = primary.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, name := range saltedScripts() {
 			text, err := scriptText(name, incarnation)
 			if err != nil {
@@ -68,4 +72,18 @@ func (c *Client) load(ctx context.Context, incarnation string) (map[string]strin
 		return nil, fmt.Errorf("load scripts: %w", err)
 	}
 	return shas, nil
+}
+
+// primary is the server that holds this shard's keys: in a Redis Cluster a command
+// that names no key would go to any node.
+func (c *Client) primary(ctx context.Context) (redis.Cmdable, error) {
+	cluster, ok := c.parts.Redis.(*redis.ClusterClient)
+	if !ok {
+		return c.parts.Redis, nil
+	}
+	node, err := cluster.MasterForKey(ctx, c.names[0])
+	if err != nil {
+		return nil, fmt.Errorf("find the node of slot %s: %w", c.names[0], err)
+	}
+	return node, nil
 }

@@ -1,0 +1,147 @@
+// Package hottier runs a frontend on every kind of Redis that --hot-tier takes.
+package hottier
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/goleak"
+
+	"github.com/tierd/tierd/test/cluster"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// bound is how long a test may wait for anything; far above what is normal.
+const bound = 2 * time.Minute
+
+// uses checks that a frontend on this hot tier writes, reads, watches, keeps leases
+// and tells its status: each a different way to Redis.
+func uses(t *testing.T, options cluster.FrontendOptions) {
+	t.Helper()
+	f := cluster.StartFrontend(t, options)
+	ctx, cancel := context.WithTimeout(t.Context(), bound)
+	defer cancel()
+	client := f.Client()
+	events := client.Watch(ctx, "k", clientv3.WithPrefix())
+	lease, err := client.Grant(ctx, 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	written, err := client.Put(ctx, "key", "value", clientv3.WithLease(lease.ID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := client.Get(ctx, "k", clientv3.WithPrefix())
+	if err != nil || len(got.Kvs) != 1 || got.Kvs[0].ModRevision != written.Header.Revision {
+		t.Fatalf("read %v, %v after writing at revision %d", got, err, written.Header.Revision)
+	}
+	if response := <-events; len(response.Events) != 1 || string(response.Events[0].Kv.Key) != "key" {
+		t.Fatalf("watched %v, %v", response.Events, response.Err())
+	}
+	status, err := client.Status(ctx, f.Endpoint())
+	if err != nil || status.DbSize == 0 {
+		t.Fatalf("status %v, %v", status, err)
+	}
+	f.Stop()
+}
+
+// TestCluster: a Redis Cluster of three primaries; the keyspace lies in one slot.
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	const nodes, slots = 3, 16384
+	ports := cluster.FreePorts(t, nodes)
+	var servers []*cluster.Redis
+	for i := range nodes {
+		servers = append(servers, cluster.StartRedis(t, cluster.RedisOptions{TCP: true, Config: []string{
+			"--cluster-enabled", "yes", "--cluster-port", fmt.Sprint(ports[i]), "--cluster-require-full-coverage", "yes",
+		}}))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), bound)
+	defer cancel()
+	for i, server := range servers {
+		if err := server.Client().ClusterAddSlotsRange(ctx, i*slots/nodes, (i+1)*slots/nodes-1).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if err := server.Client().Do(ctx, "cluster", "meet", "127.0.0.1", port(servers[0]), ports[0]).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, server := range servers {
+		cluster.Await(t, bound, "the cluster is whole", func() error {
+			info, err := server.Client().ClusterInfo(ctx).Result()
+			if err == nil && (!strings.Contains(info, "cluster_state:ok") || !strings.Contains(info, "cluster_known_nodes:3")) {
+				err = fmt.Errorf("cluster info: %s", info)
+			}
+			return err
+		})
+	}
+	for _, keyspace := range []string{"a", "b", "c", "d", "e", "f"} { // slots of several nodes
+		uses(t, cluster.FrontendOptions{
+			HotTier: fmt.Sprintf("redis://127.0.0.1:%s?addr=127.0.0.1:%s", port(servers[0]), port(servers[1])),
+			Args:    []string{"--keyspace", keyspace},
+		})
+	}
+}
+
+// port is the TCP port of a server.
+func port(r *cluster.Redis) string {
+	url := strings.TrimSuffix(r.TCPURL(), "/0")
+	return url[strings.LastIndexByte(url, ':')+1:]
+}
+
+// TestSentinel: the primary is found through a Sentinel.
+func TestSentinel(t *testing.T) {
+	t.Parallel()
+	primary := cluster.StartRedis(t, cluster.RedisOptions{TCP: true})
+	dir, sentinelPort := cluster.Folder(t), cluster.FreePort(t)
+	config := filepath.Join(dir, "sentinel.conf")
+	text := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\nsentinel monitor tierd 127.0.0.1 %s 1\n", sentinelPort, dir, port(primary))
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sentinel := cluster.NewProcess(t, cluster.Command{
+		Name: "sentinel", Path: primary.Program(), Args: []string{config, "--sentinel"}, LogDir: dir,
+	})
+	sentinel.Start()
+	uses(t, cluster.FrontendOptions{HotTier: fmt.Sprintf("redis://127.0.0.1:%d?master_name=tierd", sentinelPort)})
+}
+
+// TestTLSAndUser: TLS to a Redis whose certificate a private authority signed, as
+// a user with no more rights than docs/operations.md says are needed.
+func TestTLSAndUser(t *testing.T) {
+	t.Parallel()
+	dir, tlsPort := cluster.Folder(t), cluster.FreePort(t)
+	authority := writeCertificates(t, dir)
+	cluster.StartRedis(t, cluster.RedisOptions{Config: append([]string{
+		"--tls-port", fmt.Sprint(tlsPort), "--tls-auth-clients", "no",
+		"--tls-cert-file", filepath.Join(dir, "server.crt"), "--tls-key-file", filepath.Join(dir, "server.key"),
+		"--tls-ca-cert-file", authority,
+		"--user", "tierd", "on", ">secret",
+	}, documentedRights(t)...)})
+	uses(t, cluster.FrontendOptions{
+		HotTier: fmt.Sprintf("rediss://tierd:secret@127.0.0.1:%d", tlsPort), Env: []string{"SSL_CERT_FILE=" + authority},
+	})
+}
+
+// documentedRights reads the rights of the ACL user that docs/operations.md shows.
+func documentedRights(t *testing.T) []string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const start = "user tierd on >password "
+	_, rest, found := strings.Cut(string(text), start)
+	rights, _, ended := strings.Cut(rest, "\n\n")
+	if !found || !ended {
+		t.Fatalf("docs/operations.md shows no line that starts with %q", start)
+	}
+	return strings.Fields(rights)
+}
