@@ -15,11 +15,11 @@ import (
 
 // Limits of reading history.
 const (
-	// storedMax bounds the versions that one pass keeps in memory (24 bytes each);
+	// storedMax bounds the versions that one pass keeps in memory (32 bytes each);
 	// a keyspace with more of them below the compacted revision takes more passes.
 	storedMax = 1 << 21
-	// recordsMax bounds the records of one call.
-	recordsMax = 256
+	// recordsMax bounds the records of one call, as historyPageBytes does.
+	recordsMax = 1024
 	// historyPageBytes bounds one page of events.
 	historyPageBytes = 1 << 20
 )
@@ -125,15 +125,27 @@ func (h *historian) compactedPart(ctx context.Context, alive, recent Revision) e
 		if err != nil {
 			return err
 		}
-		for chunk := range slices.Chunk(pass, recordsMax) {
-			if err := h.yieldStored(ctx, chunk); err != nil {
+		for rest := pass; len(rest) > 0; {
+			n := together(rest)
+			if err := h.yieldStored(ctx, rest[:n]); err != nil {
 				return err
 			}
+			rest = rest[n:]
 		}
 		if !full {
 			return nil
 		}
 		after = pass[len(pass)-1]
+	}
+}
+
+// together is how many records from the front are read in one call.
+func together(of []hot.Stored) int {
+	for n, bytes := 1, of[0].Bytes; ; n++ {
+		if n == len(of) || n == recordsMax || bytes+of[n].Bytes > historyPageBytes {
+			return n
+		}
+		bytes += of[n].Bytes
 	}
 }
 

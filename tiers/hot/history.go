@@ -45,6 +45,17 @@ type Stored struct {
 	Mod      Revision
 	Position Position
 	Sub      int64
+	// Bytes is the length of the record.
+	Bytes int
+}
+
+// name is the record's field in rec.
+func (s *Stored) name() string {
+	name := strconv.FormatInt(int64(s.Position), 10)
+	if s.Sub != 0 {
+		name += ":" + strconv.FormatInt(s.Sub, 10)
+	}
+	return name
 }
 
 // StoredLive lists, in no useful order, versions that are alive now and were so
@@ -66,33 +77,15 @@ func (c *Client) stored(ctx context.Context, mode string, r Revision, next strin
 		return nil, "", err
 	}
 	d := decoder{rest: reply}
-	out := make([]Stored, min(d.length(), len(d.rest)/17))
+	out := make([]Stored, min(d.length(), len(d.rest)/referenceBytes))
 	for i := range out {
-		out[i] = Stored{Mod: Revision(d.int7()), Position: Position(d.int7()), Sub: int64(d.uint(3))}
+		out[i] = d.reference()
 	}
 	next = string(d.text())
 	return out, next, d.end()
 }
 
-// Records reads the records of stored versions, in their order.
+// Records reads the records of stored versions that a hold keeps, in their order.
 func (c *Client) Records(ctx context.Context, of []Stored) ([]Item, error) {
-	args := make([]any, 1, 1+len(of))
-	args[0] = "records"
-	for _, s := range of {
-		name := strconv.FormatInt(int64(s.Position), 10)
-		if s.Sub != 0 {
-			name += ":" + strconv.FormatInt(s.Sub, 10)
-		}
-		args = append(args, name)
-	}
-	reply, err := c.read(ctx, scriptHistory, nil, args...)
-	if err != nil {
-		return nil, err
-	}
-	d := decoder{rest: reply}
-	items := make([]Item, len(of))
-	for i := range items {
-		items[i] = Item{Mod: of[i].Mod, Record: d.record()}
-	}
-	return items, d.end()
+	return c.fetch(ctx, Revision(1<<62), of)
 }

@@ -32,8 +32,11 @@ func keyNames(keyspace string) []string {
 	return names
 }
 
-// cutsKey is the index in keyNames of the stream that followers wait on.
-const cutsKey = 1
+// Places in keyNames: the stream that followers wait on, and the records.
+const (
+	cutsKey = 1
+	recKey  = 9
+)
 
 // id8 is a 64-bit id as Redis keeps it: eight bytes, big-endian.
 func id8(id uint64) string {

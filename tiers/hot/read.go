@@ -3,6 +3,7 @@ package hot
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 )
 
@@ -87,6 +88,8 @@ type ReadResult struct {
 	Err error
 	// Items are in order of key.
 	Items []Item
+	// stored is what a page names before its records are fetched.
+	stored []Stored
 	// Count is the whole span's for a page that asked for it, else the stretch's.
 	Count int64
 	Next  Cursor
@@ -127,7 +130,44 @@ func (c *Client) Reads(ctx context.Context, bytesMax int, batch []Read) (ReadRep
 	if err := d.end(); err != nil {
 		return ReadReply{}, fmt.Errorf("read: %w", err)
 	}
+	for i := range batch {
+		at := batch[i].revision
+		if at == 0 {
+			at = out.Revision
+		}
+		if err := c.fill(ctx, &out.Results[i], at, bytesMax); err != nil {
+			return ReadReply{}, err
+		}
+	}
 	return out, nil
+}
+
+// fill fetches the records of a page until it has bytesMax, and lets the page end
+// there.
+func (c *Client) fill(ctx context.Context, r *ReadResult, at Revision, bytesMax int) error {
+	if len(r.stored) == 0 {
+		return nil
+	}
+	n, size := 0, 0
+	for n < len(r.stored) && size < bytesMax {
+		size += r.stored[n].Bytes
+		n++
+	}
+	cut := n < len(r.stored)
+	items, err := c.fetch(ctx, at, r.stored[:n])
+	if errors.Is(err, ErrCompacted) {
+		*r = ReadResult{Err: ErrCompacted}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r.Items, r.stored = items, nil
+	if cut {
+		last := items[n-1].Key
+		r.Next = Cursor{Key: append(last[:len(last):len(last)], 0)}
+	}
+	return nil
 }
 
 func notNil(b []byte) []byte {
@@ -156,16 +196,29 @@ func (d *decoder) readResult(r *Read) ReadResult {
 	}
 	out.Count = d.int8()
 	if r.kind == readPage {
-		n := d.length()
-		if n > len(d.rest)/recordHeaderBytes {
-			d.failed = true
-			return out
-		}
-		out.Items = make([]Item, n)
-		for i := range out.Items {
-			out.Items[i] = d.item()
-		}
+		d.page(r, &out)
 	}
 	out.Next = Cursor{Key: d.text(), member: d.text()}
 	return out
+}
+
+// page reads what a page holds: items if only keys were asked for, else where their
+// records lie.
+func (d *decoder) page(r *Read, out *ReadResult) {
+	n := d.length()
+	if n > len(d.rest)/referenceBytes {
+		d.failed = true
+		return
+	}
+	if r.flags&1 == 0 {
+		out.stored = make([]Stored, n)
+		for i := range out.stored {
+			out.stored[i] = d.reference()
+		}
+		return
+	}
+	out.Items = make([]Item, n)
+	for i := range out.Items {
+		out.Items[i] = d.item()
+	}
 }

@@ -79,23 +79,27 @@ func (d *decoder) end() error {
 }
 
 func (d *decoder) record() Record {
-	b := d.text()
+	r, err := decodeRecord(d.text())
+	d.failed = d.failed || err != nil
+	return r
+}
+
+// decodeRecord reads a record as it is stored. Key and value share its memory.
+func decodeRecord(b []byte) (Record, error) {
 	if len(b) < recordHeaderBytes {
-		d.failed = true
-		return Record{}
+		return Record{}, fmt.Errorf("%w: a record of %d bytes", ErrReply, len(b))
 	}
 	h := decoder{rest: b[:recordHeaderBytes]}
 	r := Record{Deleted: h.byte()&1 == 1, Events: int(h.uint(3)), Create: h.int7(), Version: h.int7(), Lease: int64(h.uint(8))}
 	h.take(10) // where the replaced version lies: only the scripts need it
 	r.ReplacedMod = Revision(h.int7())
 	key := h.length()
-	if key > len(b)-recordHeaderBytes {
-		d.failed = true
-		return Record{}
-	}
 	b = b[recordHeaderBytes:]
+	if key > len(b) {
+		return Record{}, fmt.Errorf("%w: a key of %d bytes in a record with %d left", ErrReply, key, len(b))
+	}
 	r.Key, r.Value = b[:key:key], b[key:]
-	return r
+	return r, nil
 }
 
 func (d *decoder) item() Item {

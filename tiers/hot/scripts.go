@@ -21,6 +21,7 @@ const (
 	scriptCompact = "compact"
 	scriptHistory = "history"
 	scriptResolve = "resolve"
+	scriptFence   = "fence"
 	scriptRecover = "recover"
 )
 
@@ -31,7 +32,7 @@ var luaFiles embed.FS
 func saltedScripts() []string {
 	return []string{
 		scriptCommit, scriptRead, scriptEvents, scriptLease, scriptMember,
-		scriptAlarm, scriptCompact, scriptHistory, scriptResolve,
+		scriptAlarm, scriptCompact, scriptHistory, scriptResolve, scriptFence,
 	}
 }
 

@@ -204,11 +204,11 @@ local function put(flags, key, value, lease)
     n = begin_event()
     supersede(key, mod, position, psub)
     emit(n, 0, create, version + 1, lease, position, psub, mod, key, value)
-    set_entry(key, pack(ENTRY_FORMAT, create, revision, version + 1, lease, tail, n))
+    set_entry(key, pack(ENTRY_FORMAT, create, revision, version + 1, lease, tail, n, REC_HEADER + #key + #value))
   else
     n = begin_event()
     emit(n, 0, revision, 1, lease, 0, 0, 0, key, value)
-    set_entry(key, pack(ENTRY_FORMAT, revision, revision, 1, lease, tail, n))
+    set_entry(key, pack(ENTRY_FORMAT, revision, revision, 1, lease, tail, n, REC_HEADER + #key + #value))
   end
   return prev
 end

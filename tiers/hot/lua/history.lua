@@ -6,11 +6,8 @@
 --   'renew', 2 name, 3 milliseconds, 4 compacted revision held. Reply: likewise.
 --   'release', 2 name. Reply: likewise.
 --   'live', 2 revision, 3 key to begin at: versions that are alive and were at
---      that revision. Reply: mod, position, sub each ('>I7I7I3') after their
---      number ('>I4'), then the key to go on at after its length ('>I4').
+--      that revision. Reply: their number ('>I4'), a reference to each, then the key to go on at after its length ('>I4').
 --   'old', 2 revision, 3 member to go on after: the same for replaced versions.
---   'records', 2.. names of records. Reply: each after its length ('>I4').
--- Errors: TIERD_MISSING, a record that should be there is not.
 
 local s, failure = state()
 if failure then return failure end
@@ -36,8 +33,8 @@ if mode == 'live' then
   local keys = call('ZRANGEBYLEX', LIVE, '[' .. ARGV[3], '+', 'LIMIT', 0, SCAN)
   local found = many(ENTRY, keys, #keys)
   for i = 1, #found do
-    local _, mod, _, _, position, n = parse(ENTRY_FORMAT, found[i])
-    if mod <= r then items[#items + 1] = pack('>I7I7I3', mod, position, n) end
+    local _, mod = parse('>I7I7', found[i])
+    if mod <= r then items[#items + 1] = live_reference(found[i]) end
   end
   return listing(items, #keys == SCAN and keys[SCAN] .. '\0' or '')
 end
@@ -46,15 +43,8 @@ if mode == 'old' then
   local members = call('ZRANGEBYLEX', HIST, ARGV[3] == '' and '-' or '(' .. ARGV[3], '+', 'LIMIT', 0, SCAN)
   for i = 1, #members do
     local mod, ends, position, n = parse(HIST_FORMAT, sub(members[i], -HIST_TAIL))
-    if mod <= r and r < ends then items[#items + 1] = pack('>I7I7I3', mod, position, n) end
+    if mod <= r and r < ends then items[#items + 1] = old_reference(mod, position, n) end
   end
   return listing(items, #members == SCAN and members[SCAN] or '')
 end
-local names, out = {}, {}
-for i = 2, #ARGV do names[i - 1] = ARGV[i] end
-local recs = many(REC, names, #names)
-for i = 1, #names do
-  if not recs[i] then return redis.error_reply('TIERD_MISSING record ' .. names[i]) end
-  out[i] = pack('>I4', #recs[i]) .. recs[i]
-end
-return table.concat(out)
+return redis.error_reply('TIERD_MODE there is no mode ' .. mode)

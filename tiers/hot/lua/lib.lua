@@ -14,8 +14,8 @@ local ORDER, CUTS, LEASES, DUE, MEMBERS, ALARMS, CALLS, HOLDS, META, REC, ENTRY,
 local call, pack, parse = redis.call, struct.pack, struct.unpack
 local format, sub, byte, find, gsub = string.format, string.sub, string.byte, string.find, string.gsub
 
--- ENTRY value: create, mod, version, lease, position, sub.
-local ENTRY_FORMAT = '>I7I7I7c8I7I3'
+-- ENTRY value: create, mod, version, lease, position, sub, length of the record.
+local ENTRY_FORMAT = '>I7I7I7c8I7I3I4'
 -- REC value: flags (1: deletion), events in the transaction (first event only),
 -- create, version, lease, the replaced version's position, sub and mod revision
 -- (0: none), key length; then key, then value.
@@ -34,6 +34,16 @@ local function int(n) return format('%.0f', n) end
 local function field(position, s)
   if s == 0 then return int(position) end
   return int(position) .. ':' .. s
+end
+
+-- A reference names a version and where its record lies: mod, position, sub,
+-- length of the record ('>I7I7I3I4').
+local function live_reference(entry)
+  return sub(entry, 8, 14) .. sub(entry, 30, 43)
+end
+
+local function old_reference(mod, position, n)
+  return pack('>I7I7I3I4', mod, position, n, call('HSTRLEN', REC, field(position, n)))
 end
 
 -- escape keeps the order of keys where more bytes follow: NUL becomes NUL 255,

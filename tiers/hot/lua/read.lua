@@ -1,6 +1,6 @@
 -- read: a batch of reads at the current revision or at one given.
 --
--- ARGV: 1 bytes after which a range page ends, 2 program, then strings.
+-- ARGV: 1 bytes after which the reply is full, 2 program, then strings.
 -- Program, per read ('>BBBHHHI8I4'): kind, flags (1: keys only, 2: count the
 --   whole span too, where r is the current revision), span kind, string, string,
 --   string with the HIST member to go on after (or an empty one), revision (0:
@@ -9,11 +9,13 @@
 -- Reply: revision, compacted+1 ('>I8I8'), then per read its status ('>B',
 --   0 done, 1 compacted, 2 future, 3 not read: the reply is full), and if done
 --   get: 0, or 1 and the item;
---   page: total count, number of items ('>I8I4'), the items by key, then where
---     the next page begins: a key and a HIST member, each after its length
---     ('>I4'); an empty key means that the span is exhausted;
+--   page: total count, number of versions ('>I8I4'), these by key: items if keys
+--     only, else references; then where the next page begins: a key and a HIST
+--     member, each after its length ('>I4'); an empty key means that the span is
+--     exhausted;
 --   count: keys counted ('>I8'), then where to go on, likewise.
 -- Items: mod revision, record length, record ('>I7I4').
+-- References (see lib.lua) name the records, which are then read without a script, which would copy each of them twice.
 -- Nothing is changed.
 
 local s, failure = state()
@@ -125,57 +127,37 @@ local function merge(live, live_n, old, old_n)
   return out, live_n + old_n
 end
 
--- items fetches the records of a list, as many as fit, and says how many.
-local function items(list, n, keys_only)
-  local done, size, step = 0, 0, 64
-  local fields, mods = {}, {}
-  while done < n and size < bytes_max do
-    local upto = math.min(done + step, n)
-    if keys_only and list[done + 1].entry then
-      upto = done + 1
-      local text = bare(list[upto].key, list[upto].entry)
-      emit(text)
-      done, size = upto, size + #text
-    else
-      fields = {}
-      for i = done + 1, upto do
-        local one, position, sequence = list[i], nil, nil
-        mods[i] = one.mod
-        if one.entry then
-          local _, mod, _, _, at, n = parse(ENTRY_FORMAT, one.entry)
-          mods[i], position, sequence = mod, at, n
-        else
-          position, sequence = one.position, one.sub
-        end
-        fields[i - done] = field(position, sequence)
-      end
-      local recs = call('HMGET', REC, unpack(fields))
-      for j = 1, #recs do
-        local rec = recs[j]
-        if keys_only then rec = without_value(rec) end
-        done, size = done + 1, size + #rec
-        emit(item(mods[done], rec))
-        if size >= bytes_max then break end
-      end
-    end
-  end
-  return done
+local function reference(one)
+  if one.entry then return live_reference(one.entry) end
+  return old_reference(one.mod, one.position, one.sub)
+end
+
+-- bare_old is bare for a replaced version.
+local function bare_old(one)
+  return item(one.mod, without_value(call('HGET', REC, field(one.position, one.sub))))
 end
 
 local function page(flags, kind, a, b, r, limit, cursor)
-  local total = 0
+  local keys_only, total = flags % 2 == 1, 0
   if flags >= 2 and r == s.revision then
     local min, max = lex_bounds(kind, a, b)
     total = call('ZLEXCOUNT', LIVE, min, max)
   end
   local live, live_n, old, old_n, next_key, member = scan(kind, a, b, r, cursor, math.min(limit, SCAN), SCAN)
   local list, n = merge(live, live_n, old, old_n)
-  local head = out_n + 1
-  emit('')
-  local wanted = math.min(n, limit)
-  local done = items(list, wanted, flags % 2 == 1)
-  if done < n then next_key, member = list[done].key .. '\0', '' end
-  out[head] = pack('>I8I4', total, done)
+  if n > limit then
+    n, next_key, member = limit, list[limit].key .. '\0', ''
+  end
+  emit(pack('>I8I4', total, n))
+  for i = 1, n do
+    if not keys_only then
+      emit(reference(list[i]))
+    elseif list[i].entry then
+      emit(bare(list[i].key, list[i].entry))
+    else
+      emit(bare_old(list[i]))
+    end
+  end
   next_key = next_key or ''
   emit(pack('>I4', #next_key) .. next_key .. pack('>I4', #member) .. member)
 end
