@@ -86,6 +86,9 @@ func TestCompareWithEtcd(t *testing.T) {
 		{"put, 1 client", 1, put}, {"put, 100 clients", 100, put}, {"get, 1 client", 1, get}, {"get, 100 clients", 100, get},
 		{"get and compare-and-swap, 100 clients", 100, swap}, {"list of 1,000, 4 clients", 4, list},
 	} {
+		if only := os.Getenv("TIERD_BENCH_ONLY"); only != "" && !strings.Contains(w.name, only) {
+			continue
+		}
 		results := make([][]figures, len(systems))
 		for range rounds {
 			for i, s := range systems {

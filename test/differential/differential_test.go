@@ -66,8 +66,10 @@ func (g *generator) next(step int) proto.Message {
 	switch kind := g.IntN(100); {
 	case kind < 22:
 		return g.putRequest()
-	case kind < 45:
+	case kind < 40:
 		return g.rangeRequest()
+	case kind < 45:
+		return g.streamRequest()
 	case kind < 55:
 		return g.deleteRequest()
 	case kind < 84:
