@@ -3,10 +3,11 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
+	mathrand "math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -22,6 +23,7 @@ import (
 	"github.com/tierd/tierd/functions/compact"
 	"github.com/tierd/tierd/functions/endpoint"
 	"github.com/tierd/tierd/functions/expire"
+	"github.com/tierd/tierd/functions/maintenance"
 	"github.com/tierd/tierd/router"
 	"github.com/tierd/tierd/tiers/hot"
 )
@@ -202,7 +204,7 @@ func (f *frontend) checkOnce(ctx context.Context) (hot.Report, error) {
 
 // openKeyspace joins the keyspace as a new member.
 func (f *frontend) openKeyspace(ctx context.Context) error {
-	memberID, err := newMemberID()
+	memberID, err := f.memberID()
 	if err != nil {
 		return err
 	}
@@ -230,7 +232,10 @@ func (f *frontend) openKeyspace(ctx context.Context) error {
 // openEndpoint opens the listeners; serve accepts on them and closes them, and
 // nothing that is opened later can fail.
 func (f *frontend) openEndpoint(context.Context) error {
-	components := endpoint.Components{API: f.keyspace, Logger: f.logger, Metrics: f.metrics, Now: time.Now}
+	if err := f.openSnapshotDir(); err != nil {
+		return err
+	}
+	components := endpoint.Components{API: f.keyspace, Logger: f.logger, Metrics: f.metrics, Now: time.Now, Jitter: mathrand.N[time.Duration]}
 	if f.config.Tracing != nil {
 		components.Tracing = f.tracing
 	}
@@ -244,6 +249,24 @@ func (f *frontend) openEndpoint(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open the endpoint: %w", err)
 	}
+	return nil
+}
+
+// openSnapshotDir prepares the place where snapshots are built before they are
+// sent: in the data directory where that is this frontend's alone, so that what a
+// killed process left there can be removed; else where temporary files go.
+func (f *frontend) openSnapshotDir() error {
+	if !f.config.HotTier.Local {
+		return nil
+	}
+	dir := filepath.Join(f.config.DataDir, "snapshots")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the directory of snapshots: %w", err)
+	}
+	if err := maintenance.RemoveLeftovers(dir); err != nil {
+		return fmt.Errorf("clear the directory of snapshots: %w", err)
+	}
+	f.config.Endpoint.SnapshotDir = dir
 	return nil
 }
 
@@ -263,14 +286,4 @@ func (f *frontend) openJobs(ctx context.Context) error {
 		return nil
 	})
 	return nil
-}
-
-// newMemberID draws an id that no other run of any frontend has: a process that
-// starts again remembers nothing of the calls of the one before it.
-func newMemberID() (uint64, error) {
-	var raw [8]byte
-	if _, err := rand.Read(raw[:]); err != nil {
-		return 0, fmt.Errorf("draw a member id: %w", err)
-	}
-	return max(binary.BigEndian.Uint64(raw[:]), 1), nil
 }
