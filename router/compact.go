@@ -11,8 +11,8 @@ import (
 // Compact implements API. What it made unreachable is dropped stretch by stretch:
 // by this call if physical, else by the keyspace's sweeper.
 func (k *Keyspace) Compact(ctx context.Context, rev Revision, physical bool) (Revision, error) {
-	ctx, cancel := context.WithTimeout(ctx, k.settings.RequestTimeout)
-	reply, err := k.hot.Compact(ctx, rev)
+	bounded, cancel := context.WithTimeout(ctx, k.settings.RequestTimeout)
+	reply, err := k.hot.Compact(bounded, rev)
 	cancel()
 	if errors.Is(err, hot.ErrUnknown) && !errors.Is(err, hot.ErrScript) {
 		return k.compactedAfterAll(ctx, rev, err)

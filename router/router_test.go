@@ -186,3 +186,31 @@ func kill(t testing.TB, server *hot.Server) {
 		t.Fatal(err)
 	}
 }
+
+// TestPhysicalCompactionOfManyRevisions takes more than one stretch to sweep, and
+// leaves in Redis what the live keys need and nothing else.
+func TestPhysicalCompactionOfManyRevisions(t *testing.T) {
+	t.Parallel()
+	_, client := startRedis(t)
+	k := open(t, client, 1)
+	var last router.Revision
+	for i := range 1300 {
+		last = put(t, k, fmt.Sprintf("k%d", i%3), fmt.Sprint(i))
+	}
+	if _, err := k.Compact(t.Context(), last, true); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]int64{"{test:seq}:rec": 3, "{test:seq}:hist": 0, "{test:seq}:key": 3} {
+		kind, err := client.Type(t.Context(), key).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		count := client.HLen
+		if kind != "hash" {
+			count = client.ZCard
+		}
+		if got, err := count(t.Context(), key).Result(); err != nil || got != want {
+			t.Errorf("%s holds %d, %v; want %d", key, got, err, want)
+		}
+	}
+}

@@ -84,6 +84,9 @@ func Error(err error) error {
 	if err == nil {
 		return nil
 	}
+	if done := (*Failure)(nil); errors.As(err, &done) {
+		return done // its cause stays the first one
+	}
 	for _, r := range table {
 		if !errors.Is(err, r.sentinel) {
 			continue
