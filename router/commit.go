@@ -142,11 +142,11 @@ func (k *Keyspace) commit(ctx context.Context, t *hot.Transaction) (committed, e
 	return result, nil
 }
 
-// noSpace raises the alarm that goes with a refused write.
+// noSpace raises the alarm that goes with a refused write, unless it is up.
 func (k *Keyspace) noSpace(ctx context.Context) error {
 	raising, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if err := k.RaiseAlarm(raising, Alarm{MemberID: k.settings.MemberID, Type: alarmNoSpace}); err != nil {
+	if err := k.raise(raising, Alarm{MemberID: k.settings.MemberID, Type: alarmNoSpace}, k.hot.RaiseFirstAlarm); err != nil {
 		return errors.Join(ErrNoSpace, err)
 	}
 	return ErrNoSpace

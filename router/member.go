@@ -149,10 +149,17 @@ func (k *Keyspace) Alarms(ctx context.Context) ([]Alarm, error) {
 
 // RaiseAlarm implements API.
 func (k *Keyspace) RaiseAlarm(ctx context.Context, a Alarm) error {
-	if err := k.hot.RaiseAlarm(ctx, hot.Alarm{MemberID: a.MemberID, Kind: byte(a.Type)}); err != nil {
+	return k.raise(ctx, a, k.hot.RaiseAlarm)
+}
+
+func (k *Keyspace) raise(ctx context.Context, a Alarm, how func(context.Context, hot.Alarm) (bool, error)) error {
+	raised, err := how(ctx, hot.Alarm{MemberID: a.MemberID, Kind: byte(a.Type)})
+	if err != nil {
 		return fmt.Errorf("raise alarm %v: %w", a.Type, translate(err))
 	}
-	k.logger.Warn("alarm raised", "alarm", a.Type.String(), "member", a.MemberID)
+	if raised {
+		k.logger.Warn("alarm raised", "alarm", a.Type.String(), "member", a.MemberID)
+	}
 	return nil
 }
 

@@ -3,6 +3,7 @@ package router_test
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -52,13 +53,18 @@ func startRedis(t testing.TB) (*hot.Server, redis.UniversalClient) {
 // open opens a keyspace as one frontend.
 func open(t testing.TB, client redis.UniversalClient, member uint64) *router.Keyspace {
 	t.Helper()
+	return openWithQuota(t, client, member, 1<<30)
+}
+
+func openWithQuota(t testing.TB, client redis.UniversalClient, member uint64, quotaBytes int64) *router.Keyspace {
+	t.Helper()
 	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
 	tier, err := hot.New(hot.Settings{Keyspace: "test", MemberID: member}, hot.Components{Redis: client, Logger: logger, Random: rand.Reader})
 	if err != nil {
 		t.Fatal(err)
 	}
 	k, err := router.Open(t.Context(), router.Settings{
-		Keyspace: "test", Name: fmt.Sprintf("m%d", member), MemberID: member, QuotaBytes: 1 << 30, RequestTimeout: 7 * time.Second,
+		Keyspace: "test", Name: fmt.Sprintf("m%d", member), MemberID: member, QuotaBytes: quotaBytes, RequestTimeout: 7 * time.Second,
 	}, router.Components{Hot: tier, Logger: logger, Random: rand.Reader})
 	if err != nil {
 		t.Fatal(err)
@@ -212,5 +218,72 @@ func TestPhysicalCompactionOfManyRevisions(t *testing.T) {
 		if got, err := count(t.Context(), key).Result(); err != nil || got != want {
 			t.Errorf("%s holds %d, %v; want %d", key, got, err, want)
 		}
+	}
+}
+
+// TestQuota: at the quota puts and grants are refused on every frontend and the
+// alarm is up; deletes and reads go on; once space is back and the alarm lowered,
+// puts do too.
+func TestQuota(t *testing.T) {
+	t.Parallel()
+	const quota = 64 << 10
+	_, client := startRedis(t)
+	k, other := openWithQuota(t, client, 1, quota), openWithQuota(t, client, 2, quota)
+	var err error
+	for i := 0; err == nil && i < 1000; i++ {
+		_, err = k.Put(t.Context(), &pb.PutRequest{Key: fmt.Appendf(nil, "k%d", i), Value: make([]byte, 1000)})
+	}
+	if !errors.Is(err, router.ErrNoSpace) {
+		t.Fatalf("after a megabyte: %v, want ErrNoSpace", err)
+	}
+	if _, err := other.Put(t.Context(), &pb.PutRequest{Key: []byte("x")}); !errors.Is(err, router.ErrNoSpace) {
+		t.Fatalf("put on the other frontend: %v, want ErrNoSpace", err)
+	}
+	if _, _, err := other.LeaseGrant(t.Context(), 0, 60); !errors.Is(err, router.ErrNoSpace) {
+		t.Fatalf("grant: %v, want ErrNoSpace", err)
+	}
+	alarms, err := other.Alarms(t.Context())
+	if err != nil || len(alarms) != 1 || alarms[0] != (router.Alarm{MemberID: 1, Type: pb.AlarmType_NOSPACE}) {
+		t.Fatalf("alarms %v, %v", alarms, err)
+	}
+	deleted, err := k.DeleteRange(t.Context(), &pb.DeleteRangeRequest{Key: []byte("k"), RangeEnd: []byte("l")})
+	if err != nil || deleted.Deleted == 0 {
+		t.Fatalf("delete: %v, %v", deleted, err)
+	}
+	if _, err := k.Compact(t.Context(), router.Revision(deleted.Header.Revision), true); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.DisarmAlarm(t.Context(), router.Alarm{Type: pb.AlarmType_NOSPACE}); err != nil {
+		t.Fatal(err)
+	}
+	put(t, other, "x", "1")
+}
+
+// TestSpaceIsCountedDown: what was written, deleted and compacted counts nothing
+// but the deletions at the compacted revision.
+func TestSpaceIsCountedDown(t *testing.T) {
+	t.Parallel()
+	_, client := startRedis(t)
+	k := open(t, client, 1)
+	for i := range 50 {
+		put(t, k, fmt.Sprintf("k%d", i%7), fmt.Sprint(i))
+	}
+	if _, err := k.DeleteRange(t.Context(), &pb.DeleteRangeRequest{Key: []byte("k"), RangeEnd: []byte("l")}); err != nil {
+		t.Fatal(err)
+	}
+	last := put(t, k, "z", "")
+	if _, err := k.DeleteRange(t.Context(), &pb.DeleteRangeRequest{Key: []byte("z")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Compact(t.Context(), last+1, true); err != nil {
+		t.Fatal(err)
+	}
+	status, err := k.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The deletion of z: a header of 47 bytes, the key, and its name, two digits.
+	if status.SizeInUseBytes != 47+1+2 || status.Keys != 0 {
+		t.Fatalf("%d bytes in use by %d keys, want 50 by none", status.SizeInUseBytes, status.Keys)
 	}
 }

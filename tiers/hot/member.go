@@ -68,10 +68,20 @@ func (c *Client) Summary(ctx context.Context, mode MemberMode, payload []byte) (
 	return s, nil
 }
 
-// RaiseAlarm raises an alarm; raising it twice is the same as once.
-func (c *Client) RaiseAlarm(ctx context.Context, a Alarm) error {
-	_, err := c.read(ctx, scriptAlarm, nil, "raise", id8(a.MemberID), int(a.Kind))
-	return err
+// RaiseAlarm raises an alarm and says whether it was down; raising it twice is the
+// same as once.
+func (c *Client) RaiseAlarm(ctx context.Context, a Alarm) (bool, error) {
+	return c.raise(ctx, "raise", a)
+}
+
+// RaiseFirstAlarm raises an alarm unless some member's of that kind is up already.
+func (c *Client) RaiseFirstAlarm(ctx context.Context, a Alarm) (bool, error) {
+	return c.raise(ctx, "raise first", a)
+}
+
+func (c *Client) raise(ctx context.Context, how string, a Alarm) (bool, error) {
+	reply, err := c.read(ctx, scriptAlarm, nil, how, id8(a.MemberID), int(a.Kind))
+	return len(reply) > 0, err
 }
 
 // LowerAlarm lowers an alarm; member 0 means every member's. It gives those that

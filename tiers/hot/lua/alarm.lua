@@ -1,6 +1,6 @@
 -- alarm: raises or lowers an alarm.
 --
--- ARGV: 1 'raise' or 'lower', 2 member id (8 bytes; all zero when lowering: every
+-- ARGV: 1 'raise', 'raise first' (only if no member's is up) or 'lower', 2 member id (8 bytes; all zero when lowering: every
 --   member's), 3 type (1 NOSPACE, 2 CORRUPT).
 -- Reply: the alarms that changed ('c8B' each).
 -- Errors: TIERD_KEEP: CORRUPT is not lowered by hand.
@@ -10,6 +10,13 @@ if failure then return failure end
 local action, id, kind = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local NOSPACE = 1
 local changed = {}
+if action == 'raise first' then
+  local up = call('HKEYS', ALARMS)
+  for i = 1, #up do
+    if byte(up[i], 9) == kind then return '' end
+  end
+  action = 'raise'
+end
 if action == 'raise' then
   local name = id .. string.char(kind)
   if call('HSETNX', ALARMS, name, int(now_ms())) == 1 then changed[1] = name end
