@@ -11,8 +11,9 @@ import (
 
 // Limits of a commit batch.
 const (
-	// commitLanes is how many commit calls are under way at once.
-	commitLanes = 2
+	// commitLanes is how many commit calls are under way at once. More of them make
+	// smaller batches: with two, a put was measured to cost a sixth more.
+	commitLanes = 1
 	// commitTransactionsMax and commitBytesMax bound one call, so that no call
 	// keeps Redis busy for more than milliseconds.
 	commitTransactionsMax = 512

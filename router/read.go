@@ -11,8 +11,9 @@ import (
 
 // Limits of reading.
 const (
-	// getLanes and pageLanes are how many calls are under way at once.
-	getLanes, pageLanes = 2, 2
+	// getLanes and pageLanes are how many calls are under way at once; see
+	// commitLanes. A page is a call of its own, so there two do help.
+	getLanes, pageLanes = 1, 2
 	getsMax             = 512
 	// pageBytes ends a page, so that no call keeps Redis busy for more than
 	// milliseconds nor takes more than this in a frontend.
