@@ -5,9 +5,11 @@ GO ?= go
 ARGS ?=
 # Bounds one package's tests; a test that hangs is killed with its stacks printed.
 TEST_TIMEOUT ?= 10m
+# Kills of one `make crash`.
+ROUNDS ?= 50
 
 .DEFAULT_GOAL := help
-.PHONY: help build run redis compiler test lint test-valkey e2e-etcdctl e2e-kubernetes clean
+.PHONY: help build run redis compiler test lint test-valkey e2e-etcdctl e2e-kubernetes bench crash clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,8 +32,8 @@ test: redis compiler lint ## check the source and run the tests (about 10 minute
 lint: ## gofmt, go vet and staticcheck
 	@unformatted="$$(gofmt -l .)"; if [[ -n "$$unformatted" ]]; then echo "gofmt has to run on:" $$unformatted; exit 1; fi
 	$(GO) vet ./...
-	$(GO) vet -tags e2e ./...
-	$(GO) tool staticcheck -tags e2e ./...
+	$(GO) vet -tags e2e,bench ./...
+	$(GO) tool staticcheck -tags e2e,bench ./...
 
 test-valkey: compiler ## run the tests that need a Redis on Valkey 8 or newer instead
 	@scripts/install-redis.sh valkey
@@ -44,6 +46,12 @@ e2e-etcdctl: redis ## compare every command of etcdctl 3.7 with real etcd, its c
 
 e2e-kubernetes: redis ## run a Kubernetes 1.34 control plane on tierd (builds it once, about 15 minutes)
 	test/e2e/kubernetes/run.sh
+
+bench: redis ## measure tierd against etcd on this machine (about 3 minutes)
+	$(GO) test -tags bench -count 1 -v -timeout 30m ./test/bench | grep -E '^(\||---|FAIL|ok)'
+
+crash: redis ## kill tierd and its Redis under load, ROUNDS times
+	TIERD_CRASH_ROUNDS=$(ROUNDS) $(GO) test -race -count 1 -v -timeout 60m -run TestKillsUnderLoad ./test/crash
 
 clean: ## remove what was built here
 	rm -rf bin
