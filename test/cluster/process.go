@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,7 +24,7 @@ type Command struct {
 	// Path is the program, Args what follows it.
 	Path string
 	Args []string
-	// Env is added to the environment of the test.
+	// Env is added to the environment of the test, of which TIERD_... is left out.
 	Env []string
 	// LogDir is the folder of the log file, which collects both outputs over
 	// every start of the process.
@@ -82,7 +83,7 @@ func (p *Process) start() error {
 	defer log.Close()
 
 	cmd := exec.Command(p.command.Path, p.command.Args...)
-	cmd.Env = append(os.Environ(), p.command.Env...)
+	cmd.Env = append(inherited(), p.command.Env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = childAttributes()
 	if err := cmd.Start(); err != nil {
@@ -93,6 +94,14 @@ func (p *Process) start() error {
 	p.groups = append(p.groups, cmd.Process.Pid)
 	go life.wait()
 	return nil
+}
+
+// inherited is the environment without settings of tierd: a test decides on all of
+// them, whatever the shell it runs in has set.
+func inherited() []string {
+	return slices.DeleteFunc(os.Environ(), func(entry string) bool {
+		return strings.HasPrefix(entry, "TIERD_")
+	})
 }
 
 // wait reaps the process. The error repeats what the state says.
