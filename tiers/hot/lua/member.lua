@@ -15,6 +15,8 @@ if failure then return failure end
 local mode, id, payload, good, keep = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local now = now_ms()
 
+-- forget removes a member that has left, or was silent for so long that none of its
+-- calls can still be on their way, and with it the outcomes of its calls.
 local function forget(member)
   call('HDEL', MEMBERS, member)
   local lanes = call('HKEYS', CALLS)
@@ -32,7 +34,7 @@ if mode == '1' then
   end
   call('HSET', MEMBERS, id, pack('>I8I8', registered, now) .. payload)
 elseif mode == '2' then
-  call('HDEL', MEMBERS, id)
+  forget(id)
 end
 
 local out, n = {}, 0

@@ -18,6 +18,8 @@ local id, seen, seen_term = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local run = string.match(call('INFO', 'server'), 'run_id:(%x+)') or 'unknown'
 local now = now_ms()
 local CORRUPT_ALARM = '\2'
+-- No frontend sleeps through that many recoveries.
+local TERMS_KEPT = 1000
 
 local o = call('HMGET', ORDER, 'incarnation', 'revision', 'term', 'corrupt', 'run', 'cluster', 'recovering', 'started')
 
@@ -89,9 +91,11 @@ for i = 1, #all, 2 do
   if beat >= newest - tonumber(ARGV[6]) and call('HGET', ORDER, name) ~= run then missing = true end
 end
 if missing and now - tonumber(o[8]) < tonumber(ARGV[7]) then return { 'wait' } end
-for i = 1, #all, 2 do call('HDEL', ORDER, 'witness:' .. all[i]) end
-call('HDEL', ORDER, 'witness:' .. id)
+local known = call('HKEYS', ORDER)
+for i = 1, #known do
+  if sub(known[i], 1, 8) == 'witness:' then call('HDEL', ORDER, known[i]) end
+end
 term = term + 1
 call('HSET', ORDER, 'incarnation', ARGV[4], 'term', int(term), 'run', run, 'recovered', int(now), 'base:' .. int(term), int(revision))
-call('HDEL', ORDER, 'recovering', 'started')
+call('HDEL', ORDER, 'recovering', 'started', 'base:' .. int(term - TERMS_KEPT))
 return ready(ARGV[4], term, o[6], revision)
