@@ -18,6 +18,8 @@ type generator struct {
 	// compactions are the revisions compacted at. For those, and until it is
 	// restarted, etcd answers HashKV from what it kept at the compaction.
 	compactions map[int64]bool
+	// future is the revision at which the latest watch begins.
+	future int64
 }
 
 func (g *generator) chance(p float64) bool { return g.Float64() < p }
