@@ -185,10 +185,10 @@ func TestLeaseKeysAreDeletedInOneRevision(t *testing.T) {
 	}
 }
 
-// kill ends a redis-server with SIGKILL; its supervisor starts it again.
-func kill(t testing.TB, server *hot.Server) {
+// signal sends a signal to a redis-server; its supervisor starts a killed one again.
+func signal(t testing.TB, server *hot.Server, number syscall.Signal) {
 	t.Helper()
-	if err := syscall.Kill(server.PID(), syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(server.PID(), number); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -35,6 +35,9 @@ const (
 	witnessWait = 700 * time.Millisecond
 	// recoverPoll is the pause between two looks while recovery waits.
 	recoverPoll = 15 * time.Millisecond
+	// callTimeout bounds a call with all its repetitions, whatever its caller's
+	// context allows: etcd's 5 s and two elections.
+	callTimeout = 7 * time.Second
 	// retryPauseMin and retryPauseMax bound the pause before a repeated call.
 	retryPauseMin, retryPauseMax = 5 * time.Millisecond, 250 * time.Millisecond
 )
@@ -141,6 +144,8 @@ func (l *life) observe(r Revision) {
 // run. check reads the revision out of the reply, so that it becomes a witness
 // before anyone is told of it.
 func (c *Client) call(ctx context.Context, script string, check func(reply []byte) (Revision, error), args ...any) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	for pause := retryPauseMin; ; pause = min(2*pause, retryPauseMax) {
 		reply, err := c.once(ctx, script, check, args)
 		if !errors.Is(err, errNotRun) {
@@ -159,6 +164,8 @@ func (c *Client) call(ctx context.Context, script string, check func(reply []byt
 // read is call for scripts that change nothing, or nothing that matters when it
 // is done twice: an unknown outcome is repeated too.
 func (c *Client) read(ctx context.Context, script string, check func(reply []byte) (Revision, error), args ...any) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	for pause := retryPauseMin; ; pause = min(2*pause, retryPauseMax) {
 		reply, err := c.call(ctx, script, check, args...)
 		if !errors.Is(err, ErrUnknown) || errors.Is(err, ErrScript) {

@@ -26,6 +26,8 @@ func (c *Client) fetch(ctx context.Context, at Revision, of []Stored) ([]Item, e
 	for i := range of {
 		names[i] = of[i].name()
 	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	for pause := retryPauseMin; ; pause = min(2*pause, retryPauseMax) {
 		records, compacted, err := c.fetchOnce(ctx, names)
 		if err == nil {
