@@ -94,7 +94,8 @@ func TestQueueAnswersEveryone(t *testing.T) {
 	}
 }
 
-// TestStoppedQueue answers what a lane has taken, and refuses the rest.
+// TestStoppedQueue answers what a lane has taken, answers or refuses what is queued,
+// and refuses what comes later.
 func TestStoppedQueue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -116,8 +117,8 @@ func TestStoppedQueue(t *testing.T) {
 		synctest.Wait()
 		n.close()
 		all.Wait()
-		if answered.Load() != 1 || refused.Load() != 2 {
-			t.Errorf("%d answered, %d refused, want 1 and 2", answered.Load(), refused.Load())
+		if answered.Load() < 1 || answered.Load()+refused.Load() != 3 {
+			t.Errorf("%d answered, %d refused of 3, one of which was under way", answered.Load(), refused.Load())
 		}
 		if _, err := n.do(t.Context(), 9); !errors.Is(err, ErrStopped) {
 			t.Errorf("after the stop: %v", err)

@@ -96,10 +96,20 @@ func compile(r *pb.TxnRequest) (*hot.Transaction, bool) {
 }
 
 func compileCompare(c *pb.Compare) (hot.Condition, bool) {
-	how, known := map[pb.Compare_CompareResult]hot.Comparison{
-		pb.Compare_EQUAL: hot.Equal, pb.Compare_GREATER: hot.Greater, pb.Compare_LESS: hot.Less, pb.Compare_NOT_EQUAL: hot.NotEqual,
-	}[c.Result]
-	if !known || len(c.RangeEnd) != 0 {
+	var how hot.Comparison
+	switch c.Result {
+	case pb.Compare_EQUAL:
+		how = hot.Equal
+	case pb.Compare_GREATER:
+		how = hot.Greater
+	case pb.Compare_LESS:
+		how = hot.Less
+	case pb.Compare_NOT_EQUAL:
+		how = hot.NotEqual
+	default:
+		return hot.Condition{}, false
+	}
+	if len(c.RangeEnd) != 0 {
 		return hot.Condition{}, false
 	}
 	byOrder := how == hot.Greater || how == hot.Less
