@@ -5,11 +5,8 @@ package differential
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"errors"
 	"flag"
 	"fmt"
-	"log/slog"
 	"math"
 	mathrand "math/rand/v2"
 	"slices"
@@ -23,13 +20,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/testing/protocmp"
 
-	"github.com/tierd/tierd/functions/kv"
-	"github.com/tierd/tierd/functions/lease"
-	"github.com/tierd/tierd/functions/maintenance"
-	"github.com/tierd/tierd/router"
 	"github.com/tierd/tierd/test/cluster"
 	"github.com/tierd/tierd/test/oracle"
-	"github.com/tierd/tierd/tiers/hot"
 )
 
 var (
@@ -47,14 +39,13 @@ func TestSameAnswersAsEtcd(t *testing.T) {
 		seed = uint64(time.Now().UnixNano())
 	}
 	t.Logf("repeat with: go test ./test/differential -seed %d -steps %d", seed, *stepsFlag)
-	tierd, etcd := startTierd(t), startEtcd(t)
+	tierd, etcd := over(cluster.Start(t, cluster.Options{}).Client()), over(oracle.Start(t, oracle.Options{}).Client())
 	g := &generator{Rand: mathrand.New(mathrand.NewPCG(seed, 0)), revision: 1, compacted: -1, compactions: make(map[int64]bool)}
 	for step := range *stepsFlag {
 		request := g.next(step)
 		want, wantErr := etcd(t.Context(), request)
 		got, gotErr := tierd(t.Context(), request)
 		if diff := compare(want, wantErr, got, gotErr); diff != "" {
-			t.Logf("tierd: %v, cause: %v", gotErr, errors.Unwrap(gotErr))
 			t.Fatalf("step %d: %T{%v}\n(-etcd +tierd):\n%s", step, request, request, diff)
 		}
 		g.learn(request, want, wantErr)
@@ -143,45 +134,4 @@ func normalise(m protoreflect.Message) {
 		}
 		return true
 	})
-}
-
-func startEtcd(t *testing.T) system {
-	server := oracle.Start(t, oracle.Options{})
-	conn := server.Client().ActiveConnection()
-	return dispatch(pb.NewKVClient(conn), pb.NewLeaseClient(conn), pb.NewMaintenanceClient(conn))
-}
-
-func startTierd(t *testing.T) system {
-	redis := cluster.StartRedis(t, cluster.RedisOptions{})
-	endpoint, err := hot.ParseEndpoint(redis.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := endpoint.NewClient()
-	t.Cleanup(func() {
-		if err := client.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
-	tier, err := hot.New(hot.Settings{Keyspace: "differential", MemberID: 1}, hot.Components{Redis: client, Logger: logger, Random: rand.Reader})
-	if err != nil {
-		t.Fatal(err)
-	}
-	api, err := router.Open(t.Context(), router.Settings{
-		Keyspace: "differential", Name: "one", MemberID: 1, QuotaBytes: 1 << 30, RequestTimeout: 7 * time.Second,
-	}, router.Components{Hot: tier, Logger: logger, Random: rand.Reader})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := api.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	return dispatch(
-		localKV{kv.New(api, kv.Settings{MaxTxnOps: 128, MaxRequestBytes: 1 << 20})},
-		localLease{lease.New(api, nil, logger)},
-		localMaintenance{maintenance.New(api, maintenance.Settings{Version: "3.7.3", TempDir: t.TempDir()}, logger)},
-	)
 }
