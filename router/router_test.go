@@ -287,3 +287,34 @@ func TestSpaceIsCountedDown(t *testing.T) {
 		t.Fatalf("%d bytes in use by %d keys, want 50 by none", status.SizeInUseBytes, status.Keys)
 	}
 }
+
+// TestOutOfMemoryChangesNothing: what Redis refuses for want of memory is refused
+// whole, a revoke of a lease without keys too.
+func TestOutOfMemoryChangesNothing(t *testing.T) {
+	t.Parallel()
+	_, client := startRedis(t)
+	k := open(t, client, 1)
+	last := put(t, k, "a", "1")
+	lease, _, err := k.LeaseGrant(t.Context(), 5, 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.LeaseRevoke(t.Context(), lease.ID); !errors.Is(err, router.ErrNoSpace) {
+		t.Errorf("revoke: %v, want ErrNoSpace", err)
+	}
+	if _, err := k.Put(t.Context(), &pb.PutRequest{Key: []byte("a")}); !errors.Is(err, router.ErrNoSpace) {
+		t.Errorf("put: %v, want ErrNoSpace", err)
+	}
+	if err := client.ConfigSet(t.Context(), "maxmemory", "0").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := k.LeaseTimeToLive(t.Context(), lease.ID, false); err != nil {
+		t.Errorf("the lease whose revoke was refused: %v", err)
+	}
+	if current, _, err := k.CurrentRevision(t.Context()); err != nil || current != last {
+		t.Errorf("the keyspace is at %d, %v; want %d", current, err, last)
+	}
+}

@@ -115,7 +115,7 @@ func Get(key []byte) Operation { return Operation{kind: opGet, span: KeySpan(key
 // Revoke removes a lease and deletes its keys; with onlyDue it is refused if the
 // lease has time left.
 func Revoke(lease int64, onlyDue bool) Operation {
-	o := Operation{kind: opRevoke, lease: lease, span: KeySpan([]byte(id8(uint64(lease) + 1)))}
+	o := Operation{kind: opRevoke, lease: lease}
 	if onlyDue {
 		o.flags = 1
 	}

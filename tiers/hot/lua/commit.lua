@@ -35,6 +35,8 @@ local VERSION, CREATE, MOD, VALUE, LEASE, UNCHANGED = 0, 1, 2, 3, 4, 9
 local UNCHANGED_REVISIONS_MAX = 10000
 -- What a key costs beyond its bytes and those of its records: index nodes.
 local KEY_OVERHEAD = 300
+-- Where the keys begin in ARGV.
+local FIRST_KEY = 6
 
 local meta = call('HMGET', META, 'tail', 'bytes', 'delta')
 local tail, bytes, delta = tonumber(meta[1]), tonumber(meta[2]), tonumber(meta[3])
@@ -47,15 +49,18 @@ local hist_list, hist_n = {}, 0
 local dirty, dirty_n = {}, 0
 local gone_leases, dropped = {}, 0
 
-if key_count > 0 then
-  local i = 6
-  while i <= key_count + 5 do
-    local upto = math.min(i + CHUNK - 1, key_count + 5)
-    local found = call('HMGET', ENTRY, unpack(ARGV, i, upto))
-    for j = 1, #found do entries[ARGV[i + j - 1]] = found[j] end
-    i = upto + 1
+-- prefetch reads the entries of list[first..last] that are not known yet.
+local function prefetch(list, first, last)
+  for i = first, last, CHUNK do
+    local found = call('HMGET', ENTRY, unpack(list, i, math.min(i + CHUNK - 1, last)))
+    for j = 1, #found do
+      local key = list[i + j - 1]
+      if entries[key] == nil then entries[key] = found[j] end
+    end
   end
 end
+
+prefetch(ARGV, FIRST_KEY, FIRST_KEY + key_count - 1)
 
 local function entry(key)
   local e = entries[key]
@@ -69,10 +74,6 @@ end
 local function record(position, n)
   local name = field(position, n)
   return records[name] or call('HGET', REC, name)
-end
-
-local function item(mod, rec)
-  return pack('>I7I4', mod, #rec) .. rec
 end
 
 local function set_entry(key, value)
@@ -94,7 +95,11 @@ end
 -- flush writes what the batch has decided so far. The first command is one that
 -- Redis refuses when out of memory, so that it refuses before anything changed.
 local function flush()
-  if record_n > 0 then in_chunks('HSET', REC, record_list, record_n) end
+  if record_n > 0 then
+    in_chunks('HSET', REC, record_list, record_n)
+  elseif dropped > 0 then
+    call('HSET', META, 'tail', int(tail)) -- a lease goes without any event: still such a command first
+  end
   if hist_n > 0 then in_chunks('ZADD', HIST, hist_list, hist_n) end
   local set, set_n, del, del_n, add, add_n = {}, 0, {}, 0, {}, 0
   local attach, attach_n, detach, detach_n = {}, 0, {}, 0
@@ -228,13 +233,7 @@ local function delete(key, wanted)
 end
 
 local function delete_all(keys, wanted)
-  for i = 1, #keys, CHUNK do
-    local upto = math.min(i + CHUNK - 1, #keys)
-    local found = call('HMGET', ENTRY, unpack(keys, i, upto))
-    for j = 1, #found do
-      if entries[keys[i + j - 1]] == nil then entries[keys[i + j - 1]] = found[j] end
-    end
-  end
+  prefetch(keys, 1, #keys)
   local out, n = {}, 0
   for i = 1, #keys do
     local prev = delete(keys[i], wanted)
@@ -265,12 +264,10 @@ local function unchanged(kind, a, b, r)
     local recs = call('HMGET', REC, unpack(names))
     for i = 1, #recs do
       if not recs[i] then return false end
-      local _, count, _, _, _, _, _, _, length = parse(REC_FORMAT, recs[i])
-      if within(sub(recs[i], REC_HEADER + 1, REC_HEADER + length), kind, a, b) then return false end
+      if within(record_key(recs[i]), kind, a, b) then return false end
+      local _, count = parse(REC_FORMAT, recs[i])
       for n = 1, count - 1 do
-        local rec = call('HGET', REC, names[i] .. ':' .. n)
-        local _, _, _, _, _, _, _, _, more = parse(REC_FORMAT, rec)
-        if within(sub(rec, REC_HEADER + 1, REC_HEADER + more), kind, a, b) then return false end
+        if within(record_key(call('HGET', REC, names[i] .. ':' .. n)), kind, a, b) then return false end
       end
     end
   end
@@ -347,9 +344,7 @@ local function execute(kind, flags, a, b, lease)
   if kind == GET then return get(ARGV[a]) end
   if kind == DELETE then return delete_all({ ARGV[a] }, flags >= 4) end
   if kind == DELETE_RANGE then return delete_all(covered(flags % 4, ARGV[a], ARGV[b]), flags >= 4) end
-  local members = call('ZRANGEBYLEX', LEASED, '[' .. lease, '(' .. ARGV[a])
-  local keys = {}
-  for i = 1, #members do keys[i] = sub(members[i], 9) end
+  local keys = leased_keys(lease)
   revoked = true
   dropped = dropped + 1
   gone_leases[dropped] = lease

@@ -39,12 +39,11 @@ local function drop(r, position, n, fields, members)
   local name = field(position, n)
   local rec = call('HGET', REC, name)
   if not rec then return 1 end
-  local flags, count, _, _, _, ppos, psub, pmod, length = parse(REC_FORMAT, rec)
+  local flags, count, _, _, _, ppos, psub, pmod = parse(REC_FORMAT, rec)
   local own = ppos == position
   if ppos > 0 and ((own and r < limit) or (not own and r > swept)) then
-    local key = sub(rec, REC_HEADER + 1, REC_HEADER + length)
     local old = field(ppos, psub)
-    local member = escape(key) .. pack(HIST_FORMAT, pmod, r, ppos, psub)
+    local member = escape(record_key(rec)) .. pack(HIST_FORMAT, pmod, r, ppos, psub)
     fields[#fields + 1], members[#members + 1] = old, member
     bytes = bytes - call('HSTRLEN', REC, old) - #old - #member
   end

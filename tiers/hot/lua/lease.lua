@@ -22,14 +22,6 @@ local out = { pack('>I8', s.revision) }
 
 local function emit(value) out[#out + 1] = value end
 
-local function succ(lease)
-  for i = 8, 1, -1 do
-    local c = byte(lease, i)
-    if c < 255 then return sub(lease, 1, i - 1) .. string.char(c + 1) .. string.rep('\0', 8 - i) end
-  end
-  return lease .. '\255'
-end
-
 local function renew(lease, ttl)
   call('HSET', LEASES, lease, pack(LEASE_FORMAT, ttl, now + ttl * 1000))
   call('ZADD', DUE, int(now + ttl * 1000), lease)
@@ -42,9 +34,9 @@ local function describe(lease, keys)
   local ends, ttl = lease_end(value, s.recovered)
   emit('\0' .. pack('>I8I8', ttl, math.max(0, ends - now)))
   if not keys then return end
-  local members = call('ZRANGEBYLEX', LEASED, '[' .. lease, '(' .. succ(lease))
-  emit(pack('>I4', #members))
-  for i = 1, #members do emit(pack('>I4', #members[i] - 8) .. sub(members[i], 9)) end
+  local attached = leased_keys(lease)
+  emit(pack('>I4', #attached))
+  for i = 1, #attached do emit(pack('>I4', #attached[i]) .. attached[i]) end
 end
 
 -- list gives every lease at once: there is no order of ids to page by, and a

@@ -36,6 +36,16 @@ local function field(position, s)
   return int(position) .. ':' .. s
 end
 
+-- record_key cuts the key out of a record.
+local function record_key(rec)
+  return sub(rec, REC_HEADER + 1, REC_HEADER + parse('>I4', rec, REC_HEADER - 3))
+end
+
+-- item is a record as replies carry it: mod, length, record.
+local function item(mod, rec)
+  return pack('>I7I4', mod, #rec) .. rec
+end
+
 -- A reference names a version and where its record lies: mod, position, sub,
 -- length of the record ('>I7I7I3I4').
 local function live_reference(entry)
@@ -121,11 +131,27 @@ end
 -- LEASES value: granted time to live in seconds, end in milliseconds.
 local LEASE_FORMAT = '>I8I8'
 
+-- successor is the next eight-byte number.
+local function successor(lease)
+  for i = 8, 1, -1 do
+    local c = byte(lease, i)
+    if c < 255 then return sub(lease, 1, i - 1) .. string.char(c + 1) .. string.rep('\0', 8 - i) end
+  end
+  return lease .. '\255'
+end
+
 -- lease_end is when a lease ends: never before its full time to live has passed
 -- since this Redis was last recovered.
 local function lease_end(value, recovered)
   local ttl, ends = parse(LEASE_FORMAT, value)
   return math.max(ends, recovered + ttl * 1000), ttl
+end
+
+-- leased_keys lists the keys of a lease, in order.
+local function leased_keys(lease)
+  local keys = call('ZRANGEBYLEX', LEASED, '[' .. lease, '(' .. successor(lease))
+  for i = 1, #keys do keys[i] = sub(keys[i], 9) end
+  return keys
 end
 
 -- position_of finds where revision r was appended on this shard.

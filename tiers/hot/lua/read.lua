@@ -15,7 +15,8 @@
 --     exhausted;
 --   count: keys counted ('>I8'), then where to go on, likewise.
 -- Items: mod revision, record length, record ('>I7I4').
--- References (see lib.lua) name the records, which are then read without a script, which would copy each of them twice.
+-- References (see lib.lua) name the records, which are then read without a script:
+-- that would copy each of them twice.
 -- Nothing is changed.
 
 local s, failure = state()
@@ -31,10 +32,6 @@ local function emit(value)
   out[out_n] = value
 end
 
-local function item(mod, rec)
-  return pack('>I7I4', mod, #rec) .. rec
-end
-
 -- bare builds an item without a value from an entry.
 local function bare(key, e)
   local create, mod, version, lease = parse(ENTRY_FORMAT, e)
@@ -43,8 +40,7 @@ end
 
 -- without_value cuts the value off a record.
 local function without_value(rec)
-  local _, _, _, _, _, _, _, _, length = parse(REC_FORMAT, rec)
-  return sub(rec, 1, REC_HEADER + length)
+  return sub(rec, 1, REC_HEADER + #record_key(rec))
 end
 
 local function get(key, keys_only)
