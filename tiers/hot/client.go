@@ -140,41 +140,43 @@ func (l *life) observe(r Revision) {
 	}
 }
 
-// call is one round trip of a script, without repeating anything that may have
+// call is one round trip of a script, repeated only while it is known not to have
 // run. check reads the revision out of the reply, so that it becomes a witness
 // before anyone is told of it.
-func (c *Client) call(ctx context.Context, script string, check func(reply []byte) (Revision, error), args ...any) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	for pause := retryPauseMin; ; pause = min(2*pause, retryPauseMax) {
-		reply, err := c.once(ctx, script, check, args)
-		if !errors.Is(err, errNotRun) {
-			return reply, err
-		}
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("%s: %w: %w", script, ErrUnavailable, err)
-		}
-		if errors.Is(err, errStale) {
-			continue // recovery has its own pauses
-		}
-		wait(ctx, pause)
-	}
+func (c *Client) call(ctx context.Context, script string, check func(reply []byte) (Revision, error), args ...any) (reply []byte, err error) {
+	err = repeat(ctx, script, notRun, func(ctx context.Context) error {
+		reply, err = c.once(ctx, script, check, args)
+		return err
+	})
+	return reply, err
 }
 
 // read is call for scripts that change nothing, or nothing that matters when it
 // is done twice: an unknown outcome is repeated too.
-func (c *Client) read(ctx context.Context, script string, check func(reply []byte) (Revision, error), args ...any) ([]byte, error) {
+func (c *Client) read(ctx context.Context, script string, check func(reply []byte) (Revision, error), args ...any) (reply []byte, err error) {
+	err = repeat(ctx, script, notKnownDone, func(ctx context.Context) error {
+		reply, err = c.once(ctx, script, check, args)
+		return err
+	})
+	return reply, err
+}
+
+// repeat makes an attempt, and others while again says so of its failure, until
+// callTimeout has passed or the context ends; then it is ErrUnavailable.
+func repeat(ctx context.Context, what string, again func(error) bool, attempt func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	for pause := retryPauseMin; ; pause = min(2*pause, retryPauseMax) {
-		reply, err := c.call(ctx, script, check, args...)
-		if !errors.Is(err, ErrUnknown) || errors.Is(err, ErrScript) {
-			return reply, err
+		err := attempt(ctx)
+		if err == nil || !again(err) {
+			return err
 		}
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("%s: %w: %w", script, ErrUnavailable, err)
+			return fmt.Errorf("%s: %w: %w", what, ErrUnavailable, err)
 		}
-		wait(ctx, pause)
+		if !errors.Is(err, errStale) { // recovery has its own pauses
+			wait(ctx, pause)
+		}
 	}
 }
 
@@ -188,9 +190,7 @@ func (c *Client) once(ctx context.Context, script string, check func([]byte) (Re
 	command = append(append(command, c.keys...), args...)
 	started := time.Now()
 	text, err := c.parts.Redis.Do(ctx, command...).Text()
-	if c.parts.Observe != nil {
-		c.parts.Observe(ctx, script, started, err)
-	}
+	c.observe(ctx, script, started, err)
 	if err != nil {
 		err = classify(err)
 		if errors.Is(err, errStale) {
@@ -210,6 +210,13 @@ func (c *Client) once(ctx context.Context, script string, check func([]byte) (Re
 		return nil, fmt.Errorf("%s: reply of an earlier life of Redis: %w", script, ErrUnknown)
 	}
 	return reply, nil
+}
+
+// observe reports a round trip to whoever wants to know.
+func (c *Client) observe(ctx context.Context, script string, started time.Time, err error) {
+	if c.parts.Observe != nil {
+		c.parts.Observe(ctx, script, started, err)
+	}
 }
 
 // alive is the current life, after recovery if there is none.

@@ -45,6 +45,15 @@ var (
 	errStale  = fmt.Errorf("scripts not loaded: %w", errNotRun)
 )
 
+// notRun says that a call can simply be made again.
+func notRun(err error) bool { return errors.Is(err, errNotRun) }
+
+// notKnownDone says that a call which does no harm when it is made twice can be
+// made again; one that failed inside its script would only fail again.
+func notKnownDone(err error) bool {
+	return notRun(err) || errors.Is(err, ErrUnknown) && !errors.Is(err, ErrScript)
+}
+
 // classify says what an error of go-redis means for the call it came from.
 func classify(err error) error {
 	var reply redis.Error

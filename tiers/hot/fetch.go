@@ -26,21 +26,16 @@ func (c *Client) fetch(ctx context.Context, at Revision, of []Stored) ([]Item, e
 	for i := range of {
 		names[i] = of[i].name()
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	for pause := retryPauseMin; ; pause = min(2*pause, retryPauseMax) {
-		records, compacted, err := c.fetchOnce(ctx, names)
-		if err == nil {
-			return itemsOf(at, of, records, compacted)
-		}
-		if !errors.Is(err, errNotRun) && !errors.Is(err, ErrUnknown) || errors.Is(err, ErrScript) {
-			return nil, err
-		}
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("fetch: %w: %w", ErrUnavailable, err)
-		}
-		wait(ctx, pause)
+	var records []any
+	var compacted Revision
+	err := repeat(ctx, "fetch", notKnownDone, func(ctx context.Context) (err error) {
+		records, compacted, err = c.fetchOnce(ctx, names)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
+	return itemsOf(at, of, records, compacted)
 }
 
 func (c *Client) fetchOnce(ctx context.Context, names []string) (records []any, compacted Revision, err error) {
@@ -57,9 +52,7 @@ func (c *Client) fetchOnce(ctx context.Context, names []string) (records []any, 
 		vouched = p.Do(ctx, fence...)
 		return nil
 	})
-	if c.parts.Observe != nil {
-		c.parts.Observe(ctx, "fetch", started, err)
-	}
+	c.observe(ctx, "fetch", started, err)
 	if err != nil {
 		if err = classify(err); errors.Is(err, errStale) {
 			c.retire(l)

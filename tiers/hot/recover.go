@@ -65,9 +65,7 @@ func (c *Client) attempt(ctx context.Context, old *life) (*life, error) {
 		MemberGood.Milliseconds(), witnessWait.Milliseconds())
 	started := time.Now()
 	reply, err := c.parts.Redis.Do(ctx, command...).StringSlice()
-	if c.parts.Observe != nil {
-		c.parts.Observe(ctx, scriptRecover, started, err)
-	}
+	c.observe(ctx, scriptRecover, started, err)
 	if err != nil {
 		return nil, classify(err)
 	}
