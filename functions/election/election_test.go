@@ -3,102 +3,39 @@ package election_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
-	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/tierd/tierd/functions/election"
-	"github.com/tierd/tierd/test/oracle"
+	"github.com/tierd/tierd/test/session"
 )
 
-// service is an Election service and a client of the keyspace that it works on.
+// service is an Election service and what it works on.
 type service struct {
+	session.Service
 	election v3electionpb.ElectionClient
-	etcd     *clientv3.Client
-	drain    func()
-	// queued gets an element whenever the service has put a key in a queue and
-	// knows it. (A call that ends before that leaves the key to its lease.)
-	queued <-chan struct{}
 }
 
-// queuedMax is more than any test puts in queues.
-const queuedMax = 16
-
-// dial makes the client of the service under test, and the channel queued.
-func dial(t *testing.T, endpoint string) (*clientv3.Client, <-chan struct{}) {
-	t.Helper()
-	queued := make(chan struct{}, queuedMax)
-	tell := func(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-		err := invoke(ctx, method, req, reply, conn, opts...)
-		if err == nil && method == pb.KV_Txn_FullMethodName {
-			queued <- struct{}{}
-		}
-		return err
-	}
-	client, err := clientv3.New(clientv3.Config{
-		Endpoints: []string{endpoint}, Logger: zap.NewNop(),
-		DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(tell)},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = client.Close() }) // says only that its context was canceled
-	return client, queued
+func serviceOf(s session.Service) service {
+	return service{Service: s, election: v3electionpb.NewElectionClient(s.Conn)}
 }
 
 // etcds is etcd's own service.
-func etcds(t *testing.T) service {
-	t.Helper()
-	client := oracle.Start(t, oracle.Options{}).Client()
-	return service{election: v3electionpb.NewElectionClient(client.ActiveConnection()), etcd: client}
-}
+func etcds(t *testing.T) service { return serviceOf(session.Reference(t)) }
 
-// ours is the service under test, with an etcd in the place of the frontend.
+// ours is the service under test.
 func ours(t *testing.T) service {
-	t.Helper()
-	client, queued := dial(t, oracle.Start(t, oracle.Options{}).Endpoint())
-	draining := make(chan struct{})
-	server := grpc.NewServer()
-	v3electionpb.RegisterElectionServer(server, election.New(client, draining))
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(listener) }()
-	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := conn.Close(); err != nil {
-			t.Errorf("close the connection: %v", err)
-		}
-		server.GracefulStop() // returns only when every handler has
-		if err := <-done; err != nil {
-			t.Errorf("serve: %v", err)
-		}
-	})
-	return service{election: v3electionpb.NewElectionClient(conn), etcd: client, drain: func() { close(draining) }, queued: queued}
-}
-
-func (s service) grant(t *testing.T, id int64) int64 {
-	t.Helper()
-	_, err := pb.NewLeaseClient(s.etcd.ActiveConnection()).LeaseGrant(t.Context(), &pb.LeaseGrantRequest{ID: id, TTL: 600})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id
+	return serviceOf(session.Serve(t, func(server *grpc.Server, client *clientv3.Client, draining <-chan struct{}) {
+		v3electionpb.RegisterElectionServer(server, election.New(client, draining))
+	}))
 }
 
 // recorder writes down answers, without what differs from one etcd to another.
@@ -142,7 +79,7 @@ func transcript(t *testing.T, s service) []string {
 	}
 	none, err := s.election.Leader(ctx, asked)
 	rec.record("leader of nobody", none, err)
-	led, err := s.campaign(t, s.grant(t, 0x11), "one")
+	led, err := s.campaign(t, s.Grant(t, 0x11), "one")
 	rec.record("campaign", led, err)
 	observe()
 	again, err := s.campaign(t, 0x11, "one again")
@@ -165,7 +102,7 @@ func transcript(t *testing.T, s service) []string {
 	rec.record("resign as nobody", resigned, err)
 	late, err := s.election.Proclaim(ctx, &v3electionpb.ProclaimRequest{Leader: led.Leader, Value: []byte("late")})
 	rec.record("proclaim after the resignation", late, err)
-	next, err := s.campaign(t, s.grant(t, 0x22), "next")
+	next, err := s.campaign(t, s.Grant(t, 0x22), "next")
 	rec.record("campaign of another", next, err)
 	observe()
 	return rec.lines
@@ -185,7 +122,7 @@ func TestALeaseIsChosen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ttl, err := s.etcd.TimeToLive(t.Context(), clientv3.LeaseID(led.Leader.Lease), clientv3.WithAttachedKeys())
+	ttl, err := s.Etcd.TimeToLive(t.Context(), clientv3.LeaseID(led.Leader.Lease), clientv3.WithAttachedKeys())
 	if err != nil || ttl.GrantedTTL != 60 || len(ttl.Keys) != 1 || string(ttl.Keys[0]) != string(led.Leader.Key) {
 		t.Errorf("the lease of %v: %v (%v)", led.Leader, ttl, err)
 	}
@@ -204,20 +141,20 @@ func TestCandidatesWait(t *testing.T) {
 			return err
 		}, codes.OK},
 		"until they give up":        {func(_ service, cancel context.CancelFunc, _ *v3electionpb.LeaderKey) error { cancel(); return nil }, codes.Canceled},
-		"until the frontend drains": {func(s service, _ context.CancelFunc, _ *v3electionpb.LeaderKey) error { s.drain(); return nil }, codes.Unavailable},
+		"until the frontend drains": {func(s service, _ context.CancelFunc, _ *v3electionpb.LeaderKey) error { s.Drain(); return nil }, codes.Unavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := ours(t)
-			led, err := s.campaign(t, s.grant(t, 1), "one")
+			led, err := s.campaign(t, s.Grant(t, 1), "one")
 			if err != nil {
 				t.Fatal(err)
 			}
-			<-s.queued
+			<-s.Queued
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			queue := s.etcd.Watch(t.Context(), "name/2")
-			request := &v3electionpb.CampaignRequest{Name: []byte("name"), Lease: s.grant(t, 2), Value: []byte("two")}
+			queue := s.Etcd.Watch(t.Context(), "name/2")
+			request := &v3electionpb.CampaignRequest{Name: []byte("name"), Lease: s.Grant(t, 2), Value: []byte("two")}
 			waited := make(chan error, 1)
 			go func() {
 				_, err := s.election.Campaign(ctx, request)
@@ -226,7 +163,7 @@ func TestCandidatesWait(t *testing.T) {
 			if r := <-queue; len(r.Events) != 1 || r.Events[0].Type != clientv3.EventTypePut {
 				t.Fatalf("the candidate did not queue: %v", r)
 			}
-			<-s.queued
+			<-s.Queued
 			if err := c.end(s, cancel, led.Leader); err != nil {
 				t.Fatal(err)
 			}
@@ -247,7 +184,7 @@ func TestCandidatesWait(t *testing.T) {
 func TestDrainEndsObservers(t *testing.T) {
 	t.Parallel()
 	s := ours(t)
-	if _, err := s.campaign(t, s.grant(t, 1), "one"); err != nil {
+	if _, err := s.campaign(t, s.Grant(t, 1), "one"); err != nil {
 		t.Fatal(err)
 	}
 	observed, err := s.election.Observe(t.Context(), &v3electionpb.LeaderRequest{Name: []byte("name")})
@@ -257,7 +194,7 @@ func TestDrainEndsObservers(t *testing.T) {
 	if _, err := observed.Recv(); err != nil {
 		t.Fatal(err)
 	}
-	s.drain()
+	s.Drain()
 	if _, err := observed.Recv(); status.Code(err) != codes.Unavailable {
 		t.Errorf("%v, want Unavailable", err)
 	}

@@ -3,102 +3,38 @@ package lock_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
-	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	"github.com/tierd/tierd/functions/lock"
-	"github.com/tierd/tierd/test/oracle"
+	"github.com/tierd/tierd/test/session"
 )
 
-// service is a Lock service and a client of the keyspace that it works on.
+// service is a Lock service and what it works on.
 type service struct {
-	lock  v3lockpb.LockClient
-	etcd  *clientv3.Client
-	drain func()
-	// queued gets an element whenever the service has put a key in a queue and
-	// knows it. (A call that ends before that leaves the key to its lease.)
-	queued <-chan struct{}
+	session.Service
+	lock v3lockpb.LockClient
 }
 
-// queuedMax is more than any test puts in queues.
-const queuedMax = 16
-
-// dial makes the client of the service under test, and the channel queued.
-func dial(t *testing.T, endpoint string) (*clientv3.Client, <-chan struct{}) {
-	t.Helper()
-	queued := make(chan struct{}, queuedMax)
-	tell := func(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-		err := invoke(ctx, method, req, reply, conn, opts...)
-		if err == nil && method == pb.KV_Txn_FullMethodName {
-			queued <- struct{}{}
-		}
-		return err
-	}
-	client, err := clientv3.New(clientv3.Config{
-		Endpoints: []string{endpoint}, Logger: zap.NewNop(),
-		DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(tell)},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = client.Close() }) // says only that its context was canceled
-	return client, queued
+func serviceOf(s session.Service) service {
+	return service{Service: s, lock: v3lockpb.NewLockClient(s.Conn)}
 }
 
 // etcds is etcd's own service.
-func etcds(t *testing.T) service {
-	t.Helper()
-	client := oracle.Start(t, oracle.Options{}).Client()
-	return service{lock: v3lockpb.NewLockClient(client.ActiveConnection()), etcd: client}
-}
+func etcds(t *testing.T) service { return serviceOf(session.Reference(t)) }
 
-// ours is the service under test, with an etcd in the place of the frontend.
+// ours is the service under test.
 func ours(t *testing.T) service {
-	t.Helper()
-	client, queued := dial(t, oracle.Start(t, oracle.Options{}).Endpoint())
-	draining := make(chan struct{})
-	server := grpc.NewServer()
-	v3lockpb.RegisterLockServer(server, lock.New(client, draining))
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(listener) }()
-	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := conn.Close(); err != nil {
-			t.Errorf("close the connection: %v", err)
-		}
-		server.GracefulStop() // returns only when every handler has
-		if err := <-done; err != nil {
-			t.Errorf("serve: %v", err)
-		}
-	})
-	return service{lock: v3lockpb.NewLockClient(conn), etcd: client, drain: func() { close(draining) }, queued: queued}
-}
-
-func (s service) grant(t *testing.T, id int64) int64 {
-	t.Helper()
-	_, err := pb.NewLeaseClient(s.etcd.ActiveConnection()).LeaseGrant(t.Context(), &pb.LeaseGrantRequest{ID: id, TTL: 600})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id
+	return serviceOf(session.Serve(t, func(server *grpc.Server, client *clientv3.Client, draining <-chan struct{}) {
+		v3lockpb.RegisterLockServer(server, lock.New(client, draining))
+	}))
 }
 
 // transcript is what a fixed series of calls answers.
@@ -112,7 +48,7 @@ func transcript(t *testing.T, s service) []string {
 		lines = append(lines, fmt.Sprintf("%s: at %d, %v %q", what, r.GetHeader().GetRevision(), status.Code(err), status.Convert(err).Message()))
 	}
 	ctx, name := t.Context(), []byte("name")
-	lease := s.grant(t, 0x123)
+	lease := s.Grant(t, 0x123)
 	r, err := s.lock.Lock(ctx, &v3lockpb.LockRequest{Name: name, Lease: lease})
 	locked("lock", r, err)
 	again, err := s.lock.Lock(ctx, &v3lockpb.LockRequest{Name: name, Lease: lease})
@@ -149,17 +85,17 @@ type outcome struct {
 // queue has one holder and one waiter, whose outcome comes later.
 func queue(ctx context.Context, t *testing.T, s service) (holder []byte, waiter string, waited <-chan outcome) {
 	t.Helper()
-	first, err := s.lock.Lock(t.Context(), &v3lockpb.LockRequest{Name: []byte("name"), Lease: s.grant(t, 1)})
+	first, err := s.lock.Lock(t.Context(), &v3lockpb.LockRequest{Name: []byte("name"), Lease: s.Grant(t, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	<-s.queued
-	second, done := s.grant(t, 2), make(chan outcome, 1)
+	<-s.Queued
+	second, done := s.Grant(t, 2), make(chan outcome, 1)
 	go func() {
 		r, err := s.lock.Lock(ctx, &v3lockpb.LockRequest{Name: []byte("name"), Lease: second})
 		done <- outcome{string(r.GetKey()), err}
 	}()
-	<-s.queued
+	<-s.Queued
 	return first.Key, "name/2", done
 }
 
@@ -178,7 +114,7 @@ func TestWaitsForItsTurn(t *testing.T) {
 // left fails unless the waiter's key goes away.
 func left(t *testing.T, s service, key string) {
 	t.Helper()
-	watch := s.etcd.Watch(t.Context(), key, clientv3.WithRev(1))
+	watch := s.Etcd.Watch(t.Context(), key, clientv3.WithRev(1))
 	for r := range watch {
 		for _, e := range r.Events {
 			if e.Type == clientv3.EventTypeDelete {
@@ -205,7 +141,7 @@ func TestDrainEndsTheWait(t *testing.T) {
 	t.Parallel()
 	s := ours(t)
 	_, waiter, waited := queue(t.Context(), t, s)
-	s.drain()
+	s.Drain()
 	if got := <-waited; status.Code(got.err) != codes.Unavailable {
 		t.Errorf("drained: %v, want Unavailable", got.err)
 	}
