@@ -5,8 +5,6 @@ GO ?= go
 ARGS ?=
 # Bounds one package's tests; a test that hangs is killed with its stacks printed.
 TEST_TIMEOUT ?= 10m
-# Kills of one `make crash`.
-ROUNDS ?= 50
 
 .DEFAULT_GOAL := help
 .PHONY: help build run redis compiler test lint test-valkey e2e-etcdctl e2e-kubernetes bench crash clean
@@ -47,9 +45,15 @@ e2e-etcdctl: redis ## compare every command of etcdctl 3.7 with real etcd, its c
 e2e-kubernetes: redis ## run a Kubernetes 1.34 control plane on tierd (builds it once, about 15 minutes)
 	test/e2e/kubernetes/run.sh
 
-bench: redis ## measure tierd against etcd on this machine (about 3 minutes)
-	$(GO) test -tags bench -count 1 -v -timeout 30m ./test/bench | grep -E '^(\||---|FAIL|ok)'
+# DURATION is of each system in each of ROUNDS; ONLY="^put|list" selects workloads by name.
+bench: DURATION ?= 2s
+bench: ROUNDS ?= 3
+bench: redis ## measure tierd against etcd on this machine (about 8 minutes; ONLY, DURATION, ROUNDS)
+	@set -o pipefail; TIERD_BENCH_DURATION=$(DURATION) TIERD_BENCH_ROUNDS=$(ROUNDS) TIERD_BENCH_ONLY='$(ONLY)' \
+		$(GO) test -tags bench -count 1 -v -timeout 60m ./test/bench | grep -vE '^(=== |--- |    --- |PASS)'
 
+# ROUNDS is the number of kills.
+crash: ROUNDS ?= 50
 crash: redis ## kill tierd and its Redis under load, ROUNDS times
 	TIERD_CRASH_ROUNDS=$(ROUNDS) $(GO) test -race -count 1 -v -timeout 60m -run TestKillsUnderLoad ./test/crash
 
