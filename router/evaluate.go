@@ -37,7 +37,6 @@ type evaluation struct {
 
 	conditions []hot.Condition
 	operations []hot.Operation
-	puts       bool
 	headers    []pending
 }
 
@@ -73,11 +72,18 @@ var errOvertaken = errors.New("compaction has overtaken the evaluation")
 func (k *Keyspace) evaluateAndCommit(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, k.settings.RequestTimeout)
 	defer cancel()
+	puts := mayPut(r)
 	for range evaluationsMax {
 		e := &evaluation{k: k, ctx: ctx, changed: make(map[string]*mvccpb.KeyValue)}
 		resp, err := e.run(r)
 		if errors.Is(err, errOvertaken) {
 			continue
+		}
+		if puts && (err != nil || len(e.operations) == 0) {
+			// As etcd, which refuses for want of space before it looks at anything else.
+			if _, full := k.commit(ctx, &hot.Transaction{Puts: true}); errors.Is(full, ErrNoSpace) {
+				return nil, full
+			}
 		}
 		if err != nil {
 			return nil, err
@@ -86,7 +92,7 @@ func (k *Keyspace) evaluateAndCommit(ctx context.Context, r *pb.TxnRequest) (*pb
 			e.settle(resp, e.at, false)
 			return resp, nil
 		}
-		result, err := k.commit(ctx, &hot.Transaction{Puts: e.puts, Conditions: e.conditions, Then: e.operations})
+		result, err := k.commit(ctx, &hot.Transaction{Puts: puts, Conditions: e.conditions, Then: e.operations})
 		if err != nil {
 			return nil, err
 		}
@@ -96,6 +102,14 @@ func (k *Keyspace) evaluateAndCommit(ctx context.Context, r *pb.TxnRequest) (*pb
 		}
 	}
 	return nil, fmt.Errorf("%w: the transaction's keys changed under each of %d attempts", ErrTooManyRequests, evaluationsMax)
+}
+
+// mayPut says whether any branch of a transaction puts a key.
+func mayPut(r *pb.TxnRequest) bool {
+	puts := func(op *pb.RequestOp) bool {
+		return op.GetRequestPut() != nil || op.GetRequestTxn() != nil && mayPut(op.GetRequestTxn())
+	}
+	return slices.ContainsFunc(r.Success, puts) || slices.ContainsFunc(r.Failure, puts)
 }
 
 // evaluateOnly evaluates a transaction without committing it: a read-only one
@@ -429,7 +443,6 @@ func (e *evaluation) put(r *pb.PutRequest) (*pb.PutResponse, error) {
 		}
 	}
 	e.changed[string(r.Key)] = kv
-	e.puts = true
 	e.operations = append(e.operations, hot.Put(r.Key, kv.Value, kv.Lease, 0))
 	resp.Header = e.header()
 	return resp, nil
