@@ -4,7 +4,9 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
@@ -32,6 +34,10 @@ func workloads() []workload {
 		gets("serializable get", 1000, true, bar{cpu, 0.75}),
 		lists("list of 10,000 x 1 KB", 0),
 		lists("list of 10,000 x 1 KB by pages of 500", 500),
+		streams("RangeStream of 100,000 x 512 B"),
+		mixed(100),
+		fanOut(),
+		keepAlives(100),
 	}
 }
 
@@ -100,6 +106,24 @@ func get(ctx context.Context, c client, r *pb.RangeRequest) error {
 	return err
 }
 
+// mixed is four linearizable gets to one put.
+func mixed(clients int) workload {
+	f := newFolder("mixed", 10_000, 512)
+	return workload{name: named("80% get, 20% put", clients), prepare: func(ctx context.Context, s *system) (load, error) {
+		if _, err := f.load(ctx, s); err != nil {
+			return nil, err
+		}
+		return closedLoop(s, clients, func(ctx context.Context, c client, worker, i int) error {
+			n := worker*7919 + i
+			if (worker+i)%5 > 0 {
+				return get(ctx, c, &pb.RangeRequest{Key: f.key(n)})
+			}
+			_, err := c.kv.Put(ctx, &pb.PutRequest{Key: f.key(n), Value: f.value(n + i)})
+			return err
+		}), nil
+	}}
+}
+
 // listers is how many clients list: enough to keep a server busy, few enough that
 // their buffers do not decide.
 const listers = 2
@@ -134,5 +158,36 @@ func list(ctx context.Context, c client, f folder, page int64) error {
 			request.Revision = answer.Header.Revision
 		}
 		request.Key = append(answer.Kvs[len(answer.Kvs)-1].Key, 0)
+	}
+}
+
+// streams is reads of a whole folder by RangeStream.
+func streams(name string) workload {
+	f := newFolder("stream", 100_000, 512)
+	return workload{name: name, bars: []bar{{cpu, 1.0}}, prepare: func(ctx context.Context, s *system) (load, error) {
+		if _, err := f.load(ctx, s); err != nil {
+			return nil, err
+		}
+		return closedLoop(s, listers, func(ctx context.Context, c client, _, _ int) error { return stream(ctx, c, f) }), nil
+	}}
+}
+
+func stream(ctx context.Context, c client, f folder) error {
+	parts, err := c.kv.RangeStream(ctx, &pb.RangeRequest{Key: []byte(f.prefix), RangeEnd: f.end()})
+	if err != nil {
+		return err
+	}
+	for read := 0; ; {
+		part, err := parts.Recv()
+		if errors.Is(err, io.EOF) {
+			if read != f.count {
+				return fmt.Errorf("%d of %d keys", read, f.count)
+			}
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		read += len(part.RangeResponse.Kvs)
 	}
 }
