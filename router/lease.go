@@ -69,7 +69,7 @@ func (k *Keyspace) callLease(ctx context.Context, call hot.LeaseCall, repeatable
 // LeaseGrant implements API.
 func (k *Keyspace) LeaseGrant(ctx context.Context, id, ttlSeconds int64) (Lease, Revision, error) {
 	if ttlSeconds > LeaseTTLMax {
-		return Lease{}, 0, ErrLeaseTTLTooLarge
+		return Lease{}, 0, k.refuseTTL(ctx)
 	}
 	for id == 0 {
 		random, err := k.random()
@@ -86,6 +86,24 @@ func (k *Keyspace) LeaseGrant(ctx context.Context, id, ttlSeconds int64) (Lease,
 		return Lease{}, 0, err
 	}
 	return leaseOf(answer.Leases[0]), answer.revision, nil
+}
+
+// refuseTTL is why a grant with too large a TTL is refused. As in etcd, an alarm
+// that forbids all grants comes first.
+func (k *Keyspace) refuseTTL(ctx context.Context) error {
+	up, err := k.Alarms(ctx)
+	if err != nil {
+		return err
+	}
+	for _, a := range up {
+		if a.Type == alarmNoSpace {
+			return ErrNoSpace
+		}
+		if a.Type == alarmCorrupt {
+			return ErrCorrupt
+		}
+	}
+	return ErrLeaseTTLTooLarge
 }
 
 // grantedAfterAll looks whether a grant whose reply was lost took place. A lease

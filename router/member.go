@@ -18,7 +18,10 @@ import (
 // within hot.MemberGood.
 const heartbeatInterval = time.Second
 
-const alarmNoSpace = pb.AlarmType_NOSPACE
+const (
+	alarmNoSpace = pb.AlarmType_NOSPACE
+	alarmCorrupt = pb.AlarmType_CORRUPT
+)
 
 // card is what a frontend tells the others of itself, as JSON.
 type card struct {

@@ -46,6 +46,9 @@ func (k *keyspace) CurrentRevision(context.Context) (router.Revision, router.Rev
 }
 
 func (k *keyspace) LeaseGrant(_ context.Context, id, ttl int64) (router.Lease, router.Revision, error) {
+	if ttl > router.LeaseTTLMax {
+		return router.Lease{}, 0, router.ErrLeaseTTLTooLarge
+	}
 	if _, taken := k.leases[id]; taken {
 		return router.Lease{}, 0, router.ErrLeaseExists
 	}

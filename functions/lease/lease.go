@@ -57,9 +57,6 @@ func New(api API, draining <-chan struct{}, logger *slog.Logger) pb.LeaseServer 
 
 // LeaseGrant creates a lease.
 func (s *server) LeaseGrant(ctx context.Context, r *pb.LeaseGrantRequest) (*pb.LeaseGrantResponse, error) {
-	if r.TTL > router.LeaseTTLMax {
-		return nil, wire.Error(router.ErrLeaseTTLTooLarge)
-	}
 	lease, rev, err := s.api.LeaseGrant(ctx, r.ID, max(r.TTL, ttlSecondsMin))
 	if err != nil {
 		return nil, wire.Error(fmt.Errorf("grant lease %016x: %w", r.ID, err))
