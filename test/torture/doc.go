@@ -1,0 +1,20 @@
+// Package torture runs many clients and watches on two frontends of one Redis while
+// their processes are killed, paused and started again, writes down what everybody
+// was told, and checks it: by the order of revisions and by porcupine, against a
+// model of etcd's store, and in the end against a real etcd that was fed the same
+// history.
+//
+// A run has rounds, each with a store of its own, so that each history can be
+// checked in seconds. A seed decides on the requests and the faults; how the
+// processes run beside each other is up to the machine, so that a seed repeats the
+// plan and not the history. A history that fails is saved and can be checked again
+// by itself.
+//
+//	go test ./test/torture                             one round, every fault once
+//	make torture DURATION=10m                          rounds for ten minutes
+//	go test ./test/torture -seed 7                     the plan of seed 7
+//	go test ./test/torture -run Saved -history f.json  a saved history again
+//
+// The packages below: history is the data, load makes it, model is what a store has
+// to do, check compares the two.
+package torture

@@ -1,0 +1,194 @@
+package torture
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/tierd/tierd/test/cluster"
+	"github.com/tierd/tierd/test/torture/history"
+	"github.com/tierd/tierd/test/torture/load"
+)
+
+const (
+	// callTimeout is how long clients wait for an answer.
+	callTimeout = 2 * time.Second
+	// A short pause ends before clients give up, a long one does not, and an endless
+	// one outlasts what frontends wait for Redis.
+	pauseShort, pauseLong, pauseEndless = 300 * time.Millisecond, 2500 * time.Millisecond, 11 * time.Second
+	// downMax is how long a killed process stays down at most.
+	downMax = 500 * time.Millisecond
+	// gapMax is the longest time between two faults, beside what it takes until calls
+	// are answered again.
+	gapMax = 700 * time.Millisecond
+	// answeredBetween is how many calls have to be acknowledged between two faults.
+	answeredBetween = 60
+	// answeredBound is how long that may take; far above what is normal.
+	answeredBound = time.Minute
+)
+
+// fault is one thing to do to the processes.
+type fault struct {
+	name string
+	do   func(n *nemesis, f *fault)
+	// What the seed has decided.
+	frontend  int
+	down, gap time.Duration
+}
+
+// kinds are all faults. Each leaves every process running, ready or not.
+func kinds() []fault {
+	return []fault{
+		{name: "kill a frontend", do: func(n *nemesis, f *fault) { n.kill(f.frontend); n.wait(f.down); n.start(f.frontend) }},
+		{name: "kill redis", do: func(n *nemesis, f *fault) { n.killRedis(); n.wait(f.down); n.redis.Restart() }},
+		{name: "kill a frontend, then redis", do: func(n *nemesis, f *fault) {
+			n.kill(f.frontend)
+			n.killRedis()
+			n.wait(f.down)
+			n.redis.Restart()
+			n.start(f.frontend)
+		}},
+		{name: "kill redis, then both frontends", do: func(n *nemesis, f *fault) {
+			n.killRedis()
+			n.kill(0)
+			n.kill(1)
+			n.redis.Restart()
+			n.wait(f.down)
+			n.start(0)
+			n.start(1)
+		}},
+		{name: "kill both frontends", do: func(n *nemesis, f *fault) {
+			n.kill(f.frontend)
+			n.kill(1 - f.frontend)
+			n.start(f.frontend)
+			n.wait(f.down)
+			n.start(1 - f.frontend)
+		}},
+		{name: "stop a frontend", do: func(n *nemesis, f *fault) { n.frontends[f.frontend].Stop(); n.wait(f.down); n.start(f.frontend) }},
+		{name: "pause a frontend shortly", do: func(n *nemesis, f *fault) { n.pause(n.frontends[f.frontend].Process, pauseShort) }},
+		{name: "pause a frontend for long", do: func(n *nemesis, f *fault) { n.pause(n.frontends[f.frontend].Process, pauseLong) }},
+		{name: "pause redis shortly", do: func(n *nemesis, f *fault) { n.pause(n.redis.Process, pauseShort) }},
+		{name: "pause redis for long", do: func(n *nemesis, f *fault) { n.pause(n.redis.Process, pauseLong) }},
+		{name: "kill a paused redis", do: func(n *nemesis, f *fault) {
+			n.redis.Pause()
+			n.wait(f.down)
+			n.killRedis()
+			n.redis.Restart()
+		}},
+		{name: "kill a paused frontend", do: func(n *nemesis, f *fault) {
+			n.frontends[f.frontend].Pause()
+			n.wait(f.down)
+			n.kill(f.frontend)
+			n.start(f.frontend)
+		}},
+		{name: "kill redis while a frontend is paused", do: func(n *nemesis, f *fault) {
+			n.frontends[f.frontend].Pause()
+			n.killRedis()
+			n.redis.Restart()
+			n.wait(2 * f.down) // recovery waits for that witness, and then does not
+			n.frontends[f.frontend].Resume()
+		}},
+	}
+}
+
+// endless is for long runs only: it takes most of a round.
+func endless() fault {
+	return fault{name: "pause redis for longer than any call", do: func(n *nemesis, f *fault) { n.pause(n.redis.Process, pauseEndless) }}
+}
+
+// everyFault is a plan that has each fault once.
+func everyFault(random *rand.Rand) []fault {
+	plan := kinds()
+	random.Shuffle(len(plan), func(i, j int) { plan[i], plan[j] = plan[j], plan[i] })
+	return decide(plan, random)
+}
+
+// someFaults is a plan of n faults.
+func someFaults(random *rand.Rand, n int) []fault {
+	var plan []fault
+	for range n {
+		k := kinds()
+		plan = append(plan, k[random.IntN(len(k))])
+	}
+	if random.IntN(4) == 0 {
+		plan[random.IntN(n)] = endless()
+	}
+	return decide(plan, random)
+}
+
+func decide(plan []fault, random *rand.Rand) []fault {
+	for i := range plan {
+		plan[i].frontend = random.IntN(2)
+		plan[i].down = time.Duration(random.Int64N(int64(downMax)))
+		plan[i].gap = time.Duration(random.Int64N(int64(gapMax)))
+	}
+	return plan
+}
+
+// nemesis does the faults of one round.
+type nemesis struct {
+	t         *testing.T
+	ctx       context.Context
+	load      *load.Load
+	frontends []*cluster.Frontend
+	redis     *cluster.Redis
+	done      []history.Fault
+	kills     int
+}
+
+// run does a plan: after each fault calls have to be answered again.
+func (n *nemesis) run(plan []fault) {
+	n.t.Helper()
+	for i := range plan {
+		f := &plan[i]
+		n.awaitAnswers(f.name)
+		n.wait(f.gap)
+		began := n.load.Now()
+		f.do(n, f)
+		n.done = append(n.done, history.Fault{At: began, Until: n.load.Now(), What: fmt.Sprintf("%s (frontend %d)", f.name, f.frontend)})
+	}
+	n.awaitAnswers("the end")
+}
+
+func (n *nemesis) awaitAnswers(before string) {
+	n.t.Helper()
+	enough := n.load.Acknowledged() + answeredBetween
+	cluster.Await(n.t, answeredBound, "calls are acknowledged before "+before, func() error {
+		if got := n.load.Acknowledged(); got < enough && !n.load.Exhausted() {
+			return fmt.Errorf("%d more are missing", enough-got)
+		}
+		return nil
+	})
+}
+
+// wait lets the load run for a while.
+func (n *nemesis) wait(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-n.ctx.Done():
+	}
+}
+
+func (n *nemesis) kill(frontend int) {
+	n.kills++
+	n.frontends[frontend].Kill()
+}
+
+func (n *nemesis) start(frontend int) { n.frontends[frontend].Start() }
+
+func (n *nemesis) killRedis() {
+	n.kills++
+	began := n.load.Now()
+	n.redis.Kill()
+	n.done = append(n.done, history.Fault{At: began, Until: n.load.Now(), What: "redis died", RedisDied: true})
+}
+
+func (n *nemesis) pause(p *cluster.Process, d time.Duration) {
+	p.Pause()
+	n.wait(d)
+	p.Resume()
+}

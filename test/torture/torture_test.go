@@ -1,0 +1,86 @@
+package torture
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/tierd/tierd/test/torture/history"
+)
+
+var (
+	seedFlag         = flag.Uint64("seed", 0, "seed of the first round; 0 takes the clock")
+	durationFlag     = flag.Duration("duration", 0, "how long to run rounds; 0 is one round with every fault")
+	instrumentedFlag = flag.Bool("instrumented", false, "run frontends built with the race detector")
+	historyFlag      = flag.String("history", "", "the saved history that TestSavedHistory checks")
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// faultsPerRound make a round of a long run about half a minute.
+const faultsPerRound = 14
+
+// TestTorture: whatever is killed or paused, what clients and watches are told can
+// have come from one etcd.
+func TestTorture(t *testing.T) {
+	t.Parallel()
+	seed := *seedFlag
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	if *durationFlag == 0 {
+		t.Logf("repeat with: go test ./test/torture -run Torture -seed %d", seed)
+		t.Log(round(t, seed, everyFault(seeded(seed)), *instrumentedFlag))
+		return
+	}
+	began := time.Now()
+	for number := 1; time.Since(began) < *durationFlag; number, seed = number+1, seed+1 {
+		ok := t.Run(fmt.Sprintf("round %d", number), func(t *testing.T) {
+			t.Logf("round %d: -duration 1s -seed %d", number, seed)
+			t.Log(round(t, seed, someFaults(seeded(seed), faultsPerRound), *instrumentedFlag))
+		})
+		if !ok {
+			return
+		}
+	}
+}
+
+// TestSavedHistory checks a history that an earlier run has saved.
+func TestSavedHistory(t *testing.T) {
+	t.Parallel()
+	if *historyFlag == "" {
+		t.Skip("no history is named with -history")
+	}
+	h, err := history.Load(*historyFlag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	judge(t, h)
+}
+
+// artifactFolder is where a failing round leaves what it found.
+type artifactFolder string
+
+func artifacts(h *history.History) (artifactFolder, error) {
+	dir, err := os.MkdirTemp("", fmt.Sprintf("tierd-torture-%d-", h.Seed))
+	if err != nil {
+		return "", fmt.Errorf("make a folder for what is found: %w", err)
+	}
+	return artifactFolder(dir), nil
+}
+
+func (f artifactFolder) picture() string { return filepath.Join(string(f), "porcupine.html") }
+func (f artifactFolder) history() string { return filepath.Join(string(f), "history.json") }
+
+// drop removes the folder of a round that passed.
+func (f artifactFolder) drop(t *testing.T) {
+	t.Helper()
+	if err := os.RemoveAll(string(f)); err != nil {
+		t.Errorf("remove %s: %v", f, err)
+	}
+}
