@@ -6,18 +6,22 @@
 // empty servers and loads what it reads, so that a single one gives the figures that
 // it gives in the whole run.
 //
-// Slow is never a failure; a call that fails is one. The figures are printed as
-// Markdown.
+// Slow is never a failure; a call that fails is one (of a peer, it is noted in the
+// table). The figures are printed as Markdown; a run of all workloads also writes them
+// to docs/benchmarks.md.
 //
 // Environment:
 //
-//	TIERD_BENCH_DURATION  how long each system is under load in each round (2s)
-//	TIERD_BENCH_ROUNDS    rounds of each workload, of which the median counts (3)
+//	TIERD_BENCH_DURATION  how long each system is under load in each round (1s)
+//	TIERD_BENCH_ROUNDS    rounds of each workload, of which the median counts (5)
 //	TIERD_BENCH_ONLY      a regular expression for the names of the workloads to run
+//	TIERD_BENCH_PEERS     1 measures other servers of this API too, built from their
+//	                      modules into the user's cache folder (or TIERD_TEST_CACHE)
 package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -34,11 +38,12 @@ type settings struct {
 	duration time.Duration
 	rounds   int
 	only     *regexp.Regexp
+	peers    bool
 }
 
 func readSettings(t *testing.T) settings {
 	t.Helper()
-	s := settings{duration: 2 * time.Second, rounds: 3}
+	s := settings{duration: time.Second, rounds: 5, peers: os.Getenv("TIERD_BENCH_PEERS") == "1"}
 	var err error
 	if text := os.Getenv("TIERD_BENCH_DURATION"); text != "" {
 		if s.duration, err = time.ParseDuration(text); err != nil || s.duration <= 0 {
@@ -58,61 +63,88 @@ func readSettings(t *testing.T) settings {
 
 func TestBench(t *testing.T) {
 	settings := readSettings(t)
-	starters := systems(t)
-	report := newReport(os.Stdout)
+	starters := systems(t, settings.peers)
+	report := &report{out: os.Stdout}
 	for _, w := range workloads() {
 		if settings.only.MatchString(w.name) {
-			t.Run(w.name, func(t *testing.T) { report.add(w, compare(t, settings, starters, w)) })
+			t.Run(w.name, func(t *testing.T) { report.addSpeed(w, compareSpeed(t, settings, starters, w)) })
 		}
 	}
-	report.finish()
+	if settings.only.MatchString(memoryName) {
+		t.Run(memoryName, func(t *testing.T) {
+			if footprints := compareMemory(t, starters); !t.Failed() {
+				report.addMemory(footprints)
+			}
+		})
+	}
+	tables := report.finish()
+	if settings.only.String() == "" && !t.Failed() {
+		section := sectionEtcd
+		if settings.peers {
+			section = sectionPeers
+		}
+		writeDocument(t, section, machine(t, settings)+"\n"+tables)
+	}
 }
 
-// compare puts a workload on all systems in turns and returns what each round of
+// compareSpeed puts a workload on all systems in turns and returns what each round of
 // each of them measured.
-func compare(t *testing.T, settings settings, starters []starter, w workload) []result {
+func compareSpeed(t *testing.T, settings settings, starters []starter, w workload) []result {
 	ctx := t.Context()
 	var results []result
-	var loads []load
-	for _, start := range starters {
-		s := start(t)
-		load, err := w.prepare(ctx, s)
-		if err == nil {
-			_, err = load(ctx, warmUp)
-		}
-		if err != nil {
-			t.Fatalf("%s: prepare %s: %v", s.name, w.name, err)
-		}
-		results, loads = append(results, result{system: s}), append(loads, load)
+	for _, starter := range starters {
+		one := result{system: starter.start(t)}
+		one.refuse(t, w, one.prepare(ctx, w))
+		results = append(results, one)
 	}
 	for range settings.rounds {
 		for i := range results {
-			measured, err := measure(ctx, results[i].system, loads[i], settings.duration)
-			if err != nil {
-				t.Fatalf("%s: %s: %v", results[i].system.name, w.name, err)
+			one := &results[i]
+			if one.refused == nil {
+				one.refuse(t, w, one.measure(ctx, settings.duration))
 			}
-			results[i].rounds = append(results[i].rounds, measured)
 		}
 	}
 	return results
 }
 
-// measure puts the load on the system once and counts what its processes used.
-func measure(ctx context.Context, s *system, put load, duration time.Duration) (figures, error) {
-	before, err := s.usedCPU()
-	if err != nil {
-		return figures{}, err
+// refuse notes an error of a peer, and fails the test for one of another system.
+func (r *result) refuse(t *testing.T, w workload, err error) {
+	t.Helper()
+	if r.refused = err; err != nil && !r.system.peer {
+		t.Fatalf("%s: %s: %v", r.system.name, w.name, err)
 	}
-	seen, err := put(ctx, duration)
+}
+
+// prepare loads the data and warms the system up.
+func (r *result) prepare(ctx context.Context, w workload) error {
+	load, err := w.prepare(ctx, r.system)
 	if err != nil {
-		return figures{}, err
+		return fmt.Errorf("prepare: %w", err)
 	}
-	after, err := s.usedCPU()
+	r.load = load
+	_, err = load(ctx, warmUp)
+	return err
+}
+
+// measure puts the system under load for one round and counts what its processes
+// use.
+func (r *result) measure(ctx context.Context, duration time.Duration) error {
+	before, err := r.system.usedCPU()
 	if err != nil {
-		return figures{}, err
+		return err
+	}
+	seen, err := r.load(ctx, duration)
+	if err != nil {
+		return err
+	}
+	after, err := r.system.usedCPU()
+	if err != nil {
+		return err
 	}
 	if len(seen.latencies) == 0 {
-		return figures{}, fmt.Errorf("no operation finished")
+		return errors.New("no operation finished")
 	}
-	return newFigures(seen, before, after), nil
+	r.rounds = append(r.rounds, newFigures(seen, before, after))
+	return nil
 }

@@ -15,6 +15,7 @@ const (
 	p50        figure = "p50"
 	p99        figure = "p99"
 	cpu        figure = "server CPU per operation"
+	memory     figure = "memory"
 )
 
 // atLeast says whether more of a figure is better.
@@ -46,34 +47,7 @@ func newFigures(seen observation, before, after []time.Duration) figures {
 
 func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
-// result is what all rounds of one workload on one system measured.
-type result struct {
-	system *system
-	rounds []figures
-}
-
-// median is the median of each figure over the rounds.
-func (r result) median() figures {
-	of := func(one func(figures) float64) float64 {
-		var all []float64
-		for _, round := range r.rounds {
-			all = append(all, one(round))
-		}
-		slices.Sort(all)
-		return all[len(all)/2]
-	}
-	m := figures{
-		perSecond: of(func(f figures) float64 { return f.perSecond }),
-		p50:       of(func(f figures) float64 { return f.p50 }),
-		p99:       of(func(f figures) float64 { return f.p99 }),
-		cpu:       of(func(f figures) float64 { return f.cpu }),
-	}
-	for i := range r.system.processes {
-		m.processes = append(m.processes, of(func(f figures) float64 { return f.processes[i] }))
-	}
-	return m
-}
-
+// get returns a figure by name.
 func (f figures) get(which figure) float64 {
 	switch which {
 	case throughput:
@@ -85,4 +59,42 @@ func (f figures) get(which figure) float64 {
 	default:
 		return f.cpu
 	}
+}
+
+// result is what all rounds of one workload on one system measured.
+type result struct {
+	system  *system
+	load    load
+	rounds  []figures
+	refused error // why there are no rounds, of a peer
+}
+
+// median is the median of a figure over the rounds.
+func (r result) median(which figure) float64 {
+	return r.medianOf(func(round int) float64 { return r.rounds[round].get(which) })
+}
+
+// process is the median of the processor time per operation of one process.
+func (r result) process(i int) float64 {
+	return r.medianOf(func(round int) float64 { return r.rounds[round].processes[i] })
+}
+
+// against is the median over the rounds of a figure as a multiple of another
+// system's in the same round: what changes on the machine during a run changes both.
+func (r result) against(base result, which figure) float64 {
+	return r.medianOf(func(round int) float64 { return r.rounds[round].get(which) / base.rounds[round].get(which) })
+}
+
+// medianOf is the median of a number per round.
+func (r result) medianOf(number func(round int) float64) float64 {
+	all := make([]float64, len(r.rounds))
+	for round := range all {
+		all[round] = number(round)
+	}
+	slices.Sort(all)
+	middle := len(all) / 2
+	if len(all)%2 == 1 {
+		return all[middle]
+	}
+	return (all[middle-1] + all[middle]) / 2
 }

@@ -4,7 +4,9 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
@@ -47,7 +49,8 @@ func grant(ctx context.Context, c client) (keptLease, error) {
 }
 
 func (l keptLease) keepAlive() error {
-	if err := l.stream.Send(&pb.LeaseKeepAliveRequest{ID: l.id}); err != nil {
+	// io.EOF means that the stream has ended, and that Recv says why.
+	if err := l.stream.Send(&pb.LeaseKeepAliveRequest{ID: l.id}); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	answer, err := l.stream.Recv()

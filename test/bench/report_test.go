@@ -3,10 +3,13 @@
 package bench
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
+
+	"google.golang.org/grpc/status"
 )
 
 // bar is what tierd is to reach: a figure as a multiple of etcd's in the same run.
@@ -15,49 +18,92 @@ type bar struct {
 	ratio  float64
 }
 
-// report writes tables as results come in.
+// report writes tables as results come in, and keeps what it wrote.
 type report struct {
 	out  io.Writer
-	bars []string // rows of the table of bars
+	text strings.Builder
+	bars [][]string // rows of the table of bars
+	// open is the head of the table that the last row went to.
+	open string
 }
 
-func newReport(out io.Writer) *report {
-	r := &report{out: out}
-	r.row("workload", "system", "per second", "p50", "p99", "server CPU per operation", "of which", "x etcd: per second", "p50", "p99", "CPU")
-	r.row(strings.Split(strings.Repeat("---,", 10)+"---", ",")...)
-	return r
+// row writes one row below its head, which is written first if another table or
+// none is open.
+func (r *report) row(head []string, cells []string) {
+	if name := strings.Join(head, "|"); r.open != name {
+		if r.open != "" {
+			r.line("")
+		}
+		r.open = name
+		r.line("| " + strings.Join(head, " | ") + " |")
+		r.line(strings.Repeat("|---", len(head)) + "|")
+	}
+	r.line("| " + strings.Join(cells, " | ") + " |")
 }
 
-func (r *report) row(cells ...string) {
-	fmt.Fprintf(r.out, "| %s |\n", strings.Join(cells, " | "))
+func (r *report) line(text string) {
+	r.text.WriteString(text + "\n")
+	fmt.Fprintln(r.out, text)
 }
 
-// add prints the rows of one workload.
-func (r *report) add(w workload, results []result) {
-	var base, own figures
+// addSpeed writes the rows of one workload.
+func (r *report) addSpeed(w workload, results []result) {
+	head := []string{"workload", "system", "per second", "p50", "p99", "server CPU per operation", "of which",
+		"x etcd: per second", "p50", "p99", "CPU"}
+	base := results[0]
 	for _, one := range results {
-		switch one.system.name {
-		case etcd:
-			base = one.median()
-		case tierd:
-			own = one.median()
+		if one.system.name == etcd {
+			base = one
 		}
 	}
 	for _, one := range results {
-		m := one.median()
-		cells := []string{w.name, one.system.name, amount(m.perSecond), duration(m.p50), duration(m.p99), duration(m.cpu), split(one.system, m)}
+		if one.refused != nil {
+			r.row(head, []string{w.name, one.system.name, refusal(one.refused), "", "", "", "", "", "", "", ""})
+			continue
+		}
+		cells := []string{w.name, one.system.name, amount(one.median(throughput)), duration(one.median(p50)),
+			duration(one.median(p99)), duration(one.median(cpu)), split(one)}
 		for _, which := range []figure{throughput, p50, p99, cpu} {
-			cells = append(cells, fmt.Sprintf("%.2f", m.get(which)/base.get(which)))
+			cells = append(cells, multiple(one.against(base, which)))
 		}
-		r.row(cells...)
+		r.row(head, cells)
+		for _, b := range w.bars {
+			if one.system.name == tierd {
+				r.bars = append(r.bars, b.row(w.name, one.against(base, b.figure)))
+			}
+		}
 	}
-	for _, b := range w.bars {
-		r.bars = append(r.bars, b.row(w.name, own.get(b.figure)/base.get(b.figure)))
+}
+
+// addMemory writes the rows of the table of memory.
+func (r *report) addMemory(results []footprint) {
+	head := []string{"memory of all processes", "empty", "with " + thousands(memoryKeys) + " keys x 512 B", "of which", "of which anonymous",
+		"per live key", "x etcd", "after reading all once", "per live key", "x etcd"}
+	base := results[0]
+	for _, one := range results {
+		if one.system.name == etcd {
+			base = one
+		}
+	}
+	for _, one := range results {
+		if one.refused != nil {
+			r.row(head, []string{one.system.name, "", refusal(one.refused), "", "", "", "", "", "", ""})
+			continue
+		}
+		ratio := one.perKey(one.loaded) / base.perKey(base.loaded)
+		r.row(head, []string{
+			one.system.name, mebibytes(one.empty.total),
+			mebibytes(one.loaded.total), one.split(), mebibytes(one.loaded.anonymous), bytesPerKey(one.perKey(one.loaded)), multiple(ratio),
+			mebibytes(one.read.total), bytesPerKey(one.perKey(one.read)), multiple(one.perKey(one.read) / base.perKey(base.read)),
+		})
+		if one.system.name == tierd {
+			r.bars = append(r.bars, bar{memory, 1.5}.row(memoryName, ratio))
+		}
 	}
 }
 
 // row is what became of a bar.
-func (b bar) row(workload string, ratio float64) string {
+func (b bar) row(workload string, ratio float64) []string {
 	relation, met := "<=", ratio <= b.ratio
 	if b.figure.atLeast() {
 		relation, met = ">=", ratio >= b.ratio
@@ -66,30 +112,34 @@ func (b bar) row(workload string, ratio float64) string {
 	if met {
 		verdict = "met"
 	}
-	return fmt.Sprintf("| %s | %s | %s %.2f | %.2f | %s |", workload, b.figure, relation, b.ratio, ratio, verdict)
+	return []string{workload, string(b.figure), relation + " " + multiple(b.ratio), multiple(ratio), verdict}
 }
 
-// finish prints the table of bars.
-func (r *report) finish() {
-	if len(r.bars) == 0 {
-		return
-	}
-	r.row("")
-	r.row("workload", "tierd's multiple of etcd's", "bar", "measured", "")
-	r.row("---", "---", "---", "---", "---")
+// finish writes the table of bars and returns all that was written.
+func (r *report) finish() string {
 	for _, row := range r.bars {
-		fmt.Fprintln(r.out, row)
+		r.row([]string{"workload", "tierd's multiple of etcd's", "bar", "measured", "verdict"}, row)
 	}
+	return r.text.String()
+}
+
+// refusal shows why a peer has no figures: the words of its answer, where it answered.
+func refusal(err error) string {
+	var answer interface{ GRPCStatus() *status.Status }
+	if errors.As(err, &answer) {
+		return "refused: " + answer.GRPCStatus().Message()
+	}
+	return "refused: " + err.Error()
 }
 
 // split shows the processes of a system that has several.
-func split(s *system, f figures) string {
-	if len(s.processes) < 2 {
+func split(r result) string {
+	if len(r.system.processes) < 2 {
 		return ""
 	}
 	var parts []string
-	for i, p := range s.processes {
-		parts = append(parts, p.role+" "+duration(f.processes[i]))
+	for i, p := range r.system.processes {
+		parts = append(parts, p.role+" "+duration(r.process(i)))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -106,11 +156,12 @@ func duration(micros float64) string {
 	}
 }
 
+// digits shows a number with three digits.
 func digits(value float64) string {
 	switch {
-	case value >= 100:
+	case value >= 99.95:
 		return fmt.Sprintf("%.0f", value)
-	case value >= 10:
+	case value >= 9.995:
 		return fmt.Sprintf("%.1f", value)
 	default:
 		return fmt.Sprintf("%.2f", value)
@@ -124,6 +175,13 @@ func amount(value float64) string {
 	}
 	return thousands(int(value))
 }
+
+// multiple shows a ratio.
+func multiple(ratio float64) string { return fmt.Sprintf("%.2f", ratio) }
+
+func bytesPerKey(bytes float64) string { return thousands(int(bytes)) + " B" }
+
+func mebibytes(bytes int64) string { return digits(float64(bytes)/(1<<20)) + " MiB" }
 
 // thousands shows a number as 12,345.
 func thousands(n int) string {

@@ -36,7 +36,9 @@ type system struct {
 	name      string
 	address   string
 	processes []process
-	tb        testing.TB
+	// peer is a system that may refuse a workload without failing the run.
+	peer bool
+	tb   testing.TB
 }
 
 // process is one of a system's processes. The first of a system speaks with the
@@ -81,14 +83,24 @@ func (s *system) awaitAnswer() *system {
 	return s
 }
 
-// starter starts a fresh server with data of its own, which is gone when the test is.
-type starter func(testing.TB) *system
+// starter starts a system: a fresh server with data of its own, which is gone when
+// the test is.
+type starter struct {
+	name  string
+	start func(testing.TB) *system
+}
 
 // systems builds what is to be compared.
-func systems(t *testing.T) []starter {
+func systems(t *testing.T, withPeers bool) []starter {
 	t.Helper()
 	dir := cluster.Folder(t)
-	return []starter{startTierd, startEtcd(goBuild(t, dir, "./etcd")), startFloor(goBuild(t, dir, "./floor"))}
+	all := []starter{{tierd, startTierd}, {etcd, startEtcd(goBuild(t, dir, "./etcd"))}, {floor, startFloor(goBuild(t, dir, "./floor"))}}
+	if withPeers {
+		for _, p := range peers() {
+			all = append(all, p.starter(t))
+		}
+	}
+	return all
 }
 
 // startTierd starts a frontend with the redis-server that it runs by default, which
@@ -101,7 +113,7 @@ func startTierd(tb testing.TB) *system {
 }
 
 // startEtcd starts one member of etcd, which syncs its log before it answers.
-func startEtcd(path string) starter {
+func startEtcd(path string) func(testing.TB) *system {
 	return func(tb testing.TB) *system {
 		tb.Helper()
 		data, client, peer := filepath.Join(cluster.Folder(tb), "data"), freeAddress(tb), freeAddress(tb)
@@ -110,7 +122,7 @@ func startEtcd(path string) starter {
 }
 
 // startFloor starts the server that does nothing.
-func startFloor(path string) starter {
+func startFloor(path string) func(testing.TB) *system {
 	return func(tb testing.TB) *system {
 		tb.Helper()
 		address := freeAddress(tb)

@@ -5,6 +5,8 @@ package bench
 import (
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,39 +15,133 @@ import (
 // ticksPerSecond is the unit of /proc/PID/stat, the same on every Linux.
 const ticksPerSecond = 100
 
-// usedCPU is the processor time that each process of the system has used so far.
+// Fields of /proc/PID/stat, counted from the one behind the program's name.
+const (
+	statParent   = 1
+	statCPUFirst = 11 // utime, stime, cutime, cstime
+	statCPULast  = 14
+)
+
+// usedCPU is the processor time that each process of the system has used so far. It
+// counts children that the process has waited for, too: a Redis rewrites its file in
+// one.
 func (s *system) usedCPU() ([]time.Duration, error) {
 	used := make([]time.Duration, len(s.processes))
 	for i, p := range s.processes {
-		var err error
-		if used[i], err = p.usedCPU(); err != nil {
+		fields, err := stat(p.pid)
+		if err != nil {
 			return nil, fmt.Errorf("processor time of %s: %w", p.role, err)
+		}
+		for _, ticks := range fields[statCPUFirst : statCPULast+1] {
+			used[i] += time.Duration(ticks) * time.Second / ticksPerSecond
 		}
 	}
 	return used, nil
 }
 
-// usedCPU counts the process, and the children that it has waited for: a Redis
-// rewrites its file in one.
-func (p process) usedCPU() (time.Duration, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
+// stat reads the first fields of /proc/PID/stat behind the state; other than numbers
+// read as 0.
+func stat(pid int) ([]int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	// The name in parentheses may hold anything. Behind it, the fields from the
-	// twelfth on are utime, stime, cutime and cstime.
-	_, rest, _ := strings.Cut(string(stat), ") ")
-	fields := strings.Fields(rest)
-	if len(fields) < 15 {
-		return 0, fmt.Errorf("%d fields in stat", len(fields))
+	// The name in parentheses may hold anything, parentheses too.
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	if len(fields) <= statCPULast {
+		return nil, fmt.Errorf("%d fields in the state of process %d", len(fields), pid)
 	}
-	var ticks int64
-	for _, field := range fields[11:15] {
-		n, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return 0, err
+	numbers := make([]int64, statCPULast+1)
+	for i := range numbers {
+		numbers[i], _ = strconv.ParseInt(fields[i], 10, 64)
+	}
+	return numbers, nil
+}
+
+// usage is memory in bytes: each page divided by the number of processes that share
+// it (PSS), so that a sum over processes counts it once.
+type usage struct {
+	// total is all of it, processes the part of each process and its children,
+	// anonymous the part that is not a file's content.
+	total, anonymous int64
+	processes        []int64
+}
+
+// usedMemory is the memory of all processes of the system and their children.
+func (s *system) usedMemory() (usage, error) {
+	children, err := childProcesses()
+	if err != nil {
+		return usage{}, err
+	}
+	var roots []int
+	for _, p := range s.processes {
+		roots = append(roots, p.pid)
+	}
+	var sum usage
+	for _, p := range s.processes {
+		tree := []int{p.pid}
+		for at := 0; at < len(tree); at++ {
+			for _, child := range children[tree[at]] {
+				// A process of the system that another one started counts for itself.
+				if !slices.Contains(roots, child) {
+					tree = append(tree, child)
+				}
+			}
 		}
-		ticks += n
+		used := int64(0)
+		for _, pid := range tree {
+			total, anonymous, err := proportionalSet(pid)
+			if err != nil {
+				return usage{}, fmt.Errorf("memory of %s: %w", p.role, err)
+			}
+			used, sum.anonymous = used+total, sum.anonymous+anonymous
+		}
+		sum.total, sum.processes = sum.total+used, append(sum.processes, used)
 	}
-	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
+	return sum, nil
+}
+
+// childProcesses lists the children of every process that has some.
+func childProcesses() (map[int][]int, error) {
+	paths, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return nil, err
+	}
+	children := make(map[int][]int)
+	for _, path := range paths {
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if err != nil {
+			continue
+		}
+		// One that has ended meanwhile has no memory either.
+		if fields, err := stat(pid); err == nil {
+			parent := int(fields[statParent])
+			children[parent] = append(children[parent], pid)
+		}
+	}
+	return children, nil
+}
+
+// proportionalSet reads the memory of one process, all of it and the anonymous part.
+func proportionalSet(pid int) (total, anonymous int64, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		return 0, 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		name, rest, _ := strings.Cut(line, ":")
+		if name != "Pss" && name != "Pss_Anon" {
+			continue
+		}
+		kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
+		if err != nil {
+			return 0, 0, fmt.Errorf("read %s of process %d: %w", name, pid, err)
+		}
+		if name == "Pss" {
+			total = kib << 10
+		} else {
+			anonymous = kib << 10
+		}
+	}
+	return total, anonymous, nil
 }
