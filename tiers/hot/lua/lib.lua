@@ -131,13 +131,14 @@ end
 -- LEASES value: granted time to live in seconds, end in milliseconds.
 local LEASE_FORMAT = '>I8I8'
 
--- successor is the next eight-byte number.
-local function successor(lease)
+-- above is the bound that ends what begins with an eight-byte number: the next
+-- one, and nothing for the highest (lease -1), whose keys may begin with any byte.
+local function above(lease)
   for i = 8, 1, -1 do
     local c = byte(lease, i)
-    if c < 255 then return sub(lease, 1, i - 1) .. string.char(c + 1) .. string.rep('\0', 8 - i) end
+    if c < 255 then return '(' .. sub(lease, 1, i - 1) .. string.char(c + 1) end
   end
-  return lease .. '\255'
+  return '+'
 end
 
 -- lease_end is when a lease ends: never before its full time to live has passed
@@ -149,7 +150,7 @@ end
 
 -- leased_keys lists the keys of a lease, in order.
 local function leased_keys(lease)
-  local keys = call('ZRANGEBYLEX', LEASED, '[' .. lease, '(' .. successor(lease))
+  local keys = call('ZRANGEBYLEX', LEASED, '[' .. lease, above(lease))
   for i = 1, #keys do keys[i] = sub(keys[i], 9) end
   return keys
 end
