@@ -1,137 +1,144 @@
 // Package differential runs the same random requests on tierd and on a real etcd
-// and compares the answers field by field; only ids and the raft term may differ.
+// and compares the answers: every field of a response, code and text of an error,
+// and HashKV of every revision that can be asked for. What may differ is listed in
+// differences_test.go, each with its reason.
 package differential
 
 import (
-	"bytes"
-	"context"
 	"flag"
 	"fmt"
-	"math"
 	mathrand "math/rand/v2"
-	"slices"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/tierd/tierd/test/cluster"
 	"github.com/tierd/tierd/test/oracle"
 )
 
 var (
-	seedFlag  = flag.Uint64("seed", 0, "seed of the requests; 0 takes the clock")
-	stepsFlag = flag.Int("steps", 2500, "requests per run")
+	seedFlag   = flag.Uint64("seed", 0, "seed of the requests; 0 takes the clock")
+	stepsFlag  = flag.Int("steps", 2500, "requests per round")
+	roundsFlag = flag.Int("rounds", 1, "rounds, each with a seed of its own")
 )
 
-// system answers one request, whatever service it belongs to.
-type system func(context.Context, proto.Message) (proto.Message, error)
+// seedOf is the seed of a round.
+func seedOf(round int) uint64 {
+	if *seedFlag != 0 {
+		return *seedFlag + uint64(round)
+	}
+	return uint64(time.Now().UnixNano())
+}
 
+const (
+	// hashesEvery is after how many steps hashes are compared, hashesMax how many
+	// revisions are hashed then, chosen at random. At the end all are.
+	hashesEvery = 200
+	hashesMax   = 60
+)
+
+// TestSameAnswersAsEtcd: every method of the protocol, with every option, valid
+// and invalid, in one long random sequence.
 func TestSameAnswersAsEtcd(t *testing.T) {
 	t.Parallel()
-	seed := *seedFlag
-	if seed == 0 {
-		seed = uint64(time.Now().UnixNano())
-	}
-	t.Logf("repeat with: go test ./test/differential -seed %d -steps %d", seed, *stepsFlag)
-	tierd, etcd := over(cluster.Start(t, cluster.Options{}).Client()), over(oracle.Start(t, oracle.Options{}).Client())
-	g := &generator{Rand: mathrand.New(mathrand.NewPCG(seed, 0)), revision: 1, compacted: -1, compactions: make(map[int64]bool)}
-	for step := range *stepsFlag {
-		request := g.next(step)
-		want, wantErr := etcd(t.Context(), request)
-		got, gotErr := tierd(t.Context(), request)
-		if diff := compare(want, wantErr, got, gotErr); diff != "" {
-			t.Fatalf("step %d: %T{%v}\n(-etcd +tierd):\n%s", step, request, request, diff)
-		}
-		g.learn(request, want, wantErr)
+	for round := range *roundsFlag {
+		seed := seedOf(round)
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			t.Logf("repeat with: go test ./test/differential -run Answers -seed %d -steps %d", seed, *stepsFlag)
+			start(t, seed).play(*stepsFlag)
+		})
 	}
 }
 
-// next is the next request.
-func (g *generator) next(step int) proto.Message {
-	switch kind := g.IntN(100); {
-	case kind < 22:
-		return g.putRequest()
-	case kind < 40:
-		return g.rangeRequest()
-	case kind < 45:
-		return g.streamRequest()
-	case kind < 55:
-		return g.deleteRequest()
-	case kind < 84:
-		return g.txnRequest(nestingMax)
-	case kind < 86:
-		return g.compactionRequest()
-	case kind < 90:
-		return g.hashRequest()
-	case kind < 94:
-		return &pb.LeaseGrantRequest{ID: g.Int64N(20) + 1000, TTL: g.Int64N(1000) + 1000}
-	case kind < 96:
-		return &pb.LeaseRevokeRequest{ID: g.lease()}
-	case kind < 97:
-		return &pb.LeaseGrantRequest{ID: 7, TTL: math.MaxInt64}
-	}
-	return &pb.LeaseTimeToLiveRequest{ID: g.lease(), Keys: true}
+// game is one sequence of requests on both systems.
+type game struct {
+	*testing.T
+	*generator
+	etcd, tierd *system
+	// step counts requests, for the report of a difference.
+	step int
+	// tallies say of each method how often it was answered and refused.
+	tallies map[string]*tally
 }
 
-// learn keeps up with where the store stands.
-func (g *generator) learn(request, answer proto.Message, err error) {
-	if err != nil {
-		return
-	}
-	if h, ok := answer.(interface{ GetHeader() *pb.ResponseHeader }); ok {
-		g.revision = max(g.revision, h.GetHeader().GetRevision())
-	}
-	switch r := request.(type) {
-	case *pb.CompactionRequest:
-		g.compacted = r.Revision
-		g.compactions[r.Revision] = true
-	case *pb.LeaseGrantRequest:
-		g.leases = append(g.leases, r.ID)
+type tally struct{ answered, refused int }
+
+func start(t *testing.T, seed uint64) *game {
+	return &game{
+		T:         t,
+		generator: newGenerator(mathrand.New(mathrand.NewPCG(seed, 0))),
+		etcd:      over("etcd", oracle.Start(t, oracle.Options{}).Client()),
+		tierd:     over("tierd", cluster.Start(t, cluster.Options{}).Client()),
+		tallies:   make(map[string]*tally),
 	}
 }
 
-func compare(want proto.Message, wantErr error, got proto.Message, gotErr error) string {
-	if diff := cmp.Diff(errorText(wantErr), errorText(gotErr)); diff != "" || wantErr != nil {
-		return diff
-	}
-	normalise(want.ProtoReflect())
-	normalise(got.ProtoReflect())
-	return cmp.Diff(want, got, protocmp.Transform())
-}
-
-func errorText(err error) string {
-	if err == nil {
-		return ""
-	}
-	return fmt.Sprintf("%v: %s", status.Code(err), status.Convert(err).Message())
-}
-
-// normalise clears what may differ, at any depth: ids and the raft term of
-// headers, the seconds that a lease has left, and the order of its keys.
-func normalise(m protoreflect.Message) {
-	if h, ok := m.Interface().(*pb.ResponseHeader); ok {
-		h.ClusterId, h.MemberId, h.RaftTerm = 0, 0, 0
-		return
-	}
-	if l, ok := m.Interface().(*pb.LeaseTimeToLiveResponse); ok {
-		l.TTL = min(l.TTL, 1)
-		slices.SortFunc(l.Keys, bytes.Compare) // etcd's come in any order
-	}
-	m.Range(func(field protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+// play makes the steps, and then what cannot be followed by anything.
+func (g *game) play(steps int) {
+	for g.step = range steps {
 		switch {
-		case field.IsList() && field.Kind() == protoreflect.MessageKind:
-			for i := range v.List().Len() {
-				normalise(v.List().Get(i).Message())
-			}
-		case !field.IsList() && !field.IsMap() && field.Kind() == protoreflect.MessageKind:
-			normalise(v.Message())
+		case g.step%hashesEvery == hashesEvery-1:
+			g.compareHashes(hashesMax)
+		case g.chance(0.02):
+			g.scene()
+		default:
+			g.both(g.next())
 		}
-		return true
-	})
+	}
+	g.compareHashes(int(g.revision) + 1)
+	g.compareSnapshots()
+	g.refusals()
+	g.chosenLeases()
+	g.corrupted()
+	g.report(steps)
+}
+
+// both makes a call on both systems, fails the test if they answer differently,
+// and gives etcd's answer.
+func (g *game) both(c call) (proto.Message, error) {
+	g.Helper()
+	want, wantErr := g.etcd.answer(g.Context(), c)
+	got, gotErr := g.tierd.answer(g.Context(), c)
+	g.judge(c, want, wantErr, got, gotErr)
+	return want, wantErr
+}
+
+// judge compares two answers to one call.
+func (g *game) judge(c call, want proto.Message, wantErr error, got proto.Message, gotErr error) {
+	g.Helper()
+	if diff := compare(want, wantErr, got, gotErr); diff != "" {
+		g.Fatalf("step %d: %v\n(-etcd +tierd):\n%s", g.step, c, diff)
+	}
+	g.count(c.method, wantErr)
+	g.learn(c.request, want, wantErr)
+}
+
+func (g *game) count(method string, err error) {
+	t := g.tallies[method]
+	if t == nil {
+		t = &tally{}
+		g.tallies[method] = t
+	}
+	if err == nil {
+		t.answered++
+	} else {
+		t.refused++
+	}
+}
+
+// reportStepsMin is how many steps make it certain that every method was called.
+const reportStepsMin = 2000
+
+// report logs how often each method was compared, and fails if one never was.
+func (g *game) report(steps int) {
+	for method := range g.etcd.methods {
+		t := g.tallies[method]
+		if t == nil && steps >= reportStepsMin && !elsewhere()[method] {
+			g.Errorf("%s was never called", method)
+		}
+		if t != nil {
+			g.Logf("%-45s answered %5d, refused %5d", method, t.answered, t.refused)
+		}
+	}
 }

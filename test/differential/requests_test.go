@@ -3,6 +3,7 @@ package differential
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"math/rand/v2"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -15,11 +16,26 @@ type generator struct {
 	revision, compacted int64
 	leases              []int64
 	value               int
-	// compactions are the revisions compacted at. For those, and until it is
-	// restarted, etcd answers HashKV from what it kept at the compaction.
-	compactions map[int64]bool
+	// compactions are the revisions compacted at, which only grow.
+	compactions []int64
 	// future is the revision at which the latest watch begins.
 	future int64
+	// keys is how many ordinary keys there are, bulky the chance of a large value.
+	keys  int
+	bulky float64
+}
+
+// newGenerator chooses, with the rest, between few keys and many, and whether
+// values are large enough for a range to take several pages and messages.
+func newGenerator(random *rand.Rand) *generator {
+	g := &generator{Rand: random, revision: 1, compacted: -1, keys: 12}
+	switch random.IntN(4) {
+	case 0:
+		g.keys = 300
+	case 1:
+		g.bulky = 0.02
+	}
+	return g
 }
 
 func (g *generator) chance(p float64) bool { return g.Float64() < p }
@@ -29,7 +45,7 @@ func (g *generator) key() []byte {
 	if g.chance(0.25) {
 		return hostile[g.IntN(len(hostile))]
 	}
-	return fmt.Appendf(nil, "k%d", g.IntN(12))
+	return fmt.Appendf(nil, "k%d", g.IntN(g.keys))
 }
 
 // end gives a range end: none, everything from the key on, a prefix's, or any.
@@ -38,7 +54,7 @@ func (g *generator) end(key []byte) []byte {
 	case 0:
 		return []byte{0}
 	case 1:
-		if last := len(key) - 1; key[last] < 255 {
+		if last := len(key) - 1; last >= 0 && key[last] < 255 {
 			end := bytes.Clone(key)
 			end[last]++
 			return end
@@ -52,8 +68,24 @@ func (g *generator) end(key []byte) []byte {
 	return nil
 }
 
+// giant is a number at an edge.
+func (g *generator) giant() int64 {
+	return []int64{math.MinInt64, math.MinInt64 + 1, -1 << 53, -1, 0, 1<<53 - 1, 1 << 53, 1<<53 + 1, math.MaxInt64 - 1, math.MaxInt64}[g.IntN(10)]
+}
+
+// number is a revision that may exist, or rarely a giant.
+func (g *generator) number() int64 {
+	if g.chance(0.05) {
+		return g.giant()
+	}
+	return g.Int64N(g.revision + 2)
+}
+
 func (g *generator) some() []byte {
 	g.value++
+	if g.chance(g.bulky) {
+		return bytes.Repeat([]byte{byte(g.value)}, 100_000+g.IntN(500_000))
+	}
 	return fmt.Appendf(nil, "v%d", g.value%7)
 }
 
@@ -67,22 +99,26 @@ func (g *generator) at() int64 {
 		return g.compacted + g.Int64N(5) - 2
 	case 4:
 		return g.revision + g.Int64N(3) - 1
+	case 5:
+		if g.chance(0.2) {
+			return g.giant()
+		}
 	}
 	return 0
 }
 
 func (g *generator) compactionRequest() *pb.CompactionRequest {
-	r := &pb.CompactionRequest{Revision: g.compacted + g.Int64N(max(1, (g.revision-g.compacted)/2+2)), Physical: true}
+	r := &pb.CompactionRequest{Revision: g.compacted + g.Int64N(max(1, (g.revision-g.compacted)/3+2)), Physical: g.chance(0.5)}
+	switch {
+	case g.chance(0.1):
+		r.Revision = g.compacted - g.Int64N(3)
+	case g.chance(0.1):
+		r.Revision = g.revision + 1 + g.Int64N(3)
+	case g.chance(0.1):
+		r.Revision = g.giant()
+	}
 	if r.Revision == 0 {
 		r.Revision = 1 // after a compaction at 0 etcd takes HashKV of 0, the current one, for that
-	}
-	return r
-}
-
-func (g *generator) hashRequest() *pb.HashKVRequest {
-	r := &pb.HashKVRequest{Revision: max(0, g.at())}
-	if g.compactions[r.Revision] {
-		r.Revision = 0
 	}
 	return r
 }
@@ -93,19 +129,25 @@ func (g *generator) rangeRequest() *pb.RangeRequest {
 	if g.chance(0.4) {
 		r.Limit = g.Int64N(5)
 	}
+	if g.chance(0.03) {
+		r.Limit = g.giant()
+	}
 	if g.chance(0.3) {
 		r.SortOrder = pb.RangeRequest_SortOrder(g.IntN(3))
 		r.SortTarget = pb.RangeRequest_SortTarget(g.IntN(5))
 	}
 	r.KeysOnly, r.CountOnly, r.Serializable = g.chance(0.15), g.chance(0.15), g.chance(0.2)
 	if g.chance(0.15) {
-		r.MinModRevision, r.MaxCreateRevision = g.Int64N(g.revision+1), g.Int64N(g.revision+1)
+		r.MinModRevision, r.MaxCreateRevision = g.number(), g.number()
 	}
 	if g.chance(0.1) {
-		r.MaxModRevision, r.MinCreateRevision = g.Int64N(g.revision+1), g.Int64N(g.revision+1)
+		r.MaxModRevision, r.MinCreateRevision = g.number(), g.number()
 	}
 	if g.chance(0.02) {
 		r.SortTarget = 17
+	}
+	if g.chance(0.02) {
+		r.SortOrder = -1
 	}
 	if g.chance(0.02) {
 		r.Key = nil
@@ -113,14 +155,14 @@ func (g *generator) rangeRequest() *pb.RangeRequest {
 	return r
 }
 
-func (g *generator) streamRequest() *streamed {
+func (g *generator) streamRequest() *pb.RangeRequest {
 	r := g.rangeRequest()
 	if r.SortOrder == pb.RangeRequest_NONE && r.SortTarget != 17 {
 		// Without an order, etcd sorts each message of a stream by the target, and goes
 		// on after what is then the last key: it can leave keys out. tierd does not.
 		r.SortTarget = pb.RangeRequest_KEY
 	}
-	return &streamed{r}
+	return r
 }
 
 func (g *generator) putRequest() *pb.PutRequest {
@@ -143,7 +185,11 @@ func (g *generator) putRequest() *pb.PutRequest {
 	return r
 }
 
+// lease is the id of a lease that may exist.
 func (g *generator) lease() int64 {
+	if g.chance(0.05) {
+		return g.giant()
+	}
 	if len(g.leases) == 0 || g.chance(0.1) {
 		return g.Int64N(20) + 1000
 	}
@@ -156,21 +202,26 @@ func (g *generator) deleteRequest() *pb.DeleteRangeRequest {
 	if g.chance(0.4) {
 		r.RangeEnd = g.end(key)
 	}
+	if g.chance(0.01) {
+		r.Key = nil
+	}
 	return r
 }
 
+// compare is a comparison of any kind, sometimes one that names what it does not
+// compare, or nothing, or a target or result that does not exist.
 func (g *generator) compare() *pb.Compare {
 	c := &pb.Compare{Key: g.key(), Result: pb.Compare_CompareResult(g.IntN(4)), Target: pb.Compare_CompareTarget(g.IntN(5))}
 	if g.chance(0.2) {
 		c.RangeEnd = g.end(c.Key)
 	}
-	number := g.Int64N(g.revision + 2)
+	number := g.number()
 	if g.chance(0.3) {
 		number = g.Int64N(3) - 1
 	}
 	switch c.Target {
 	case pb.Compare_VERSION:
-		c.TargetUnion = &pb.Compare_Version{Version: g.Int64N(4)}
+		c.TargetUnion = &pb.Compare_Version{Version: min(number, g.Int64N(4))}
 	case pb.Compare_CREATE:
 		c.TargetUnion = &pb.Compare_CreateRevision{CreateRevision: number}
 	case pb.Compare_MOD:
@@ -180,8 +231,17 @@ func (g *generator) compare() *pb.Compare {
 	case pb.Compare_LEASE:
 		c.TargetUnion = &pb.Compare_Lease{Lease: g.lease()}
 	}
-	if g.chance(0.05) {
+	switch {
+	case g.chance(0.05):
 		c.TargetUnion = nil
+	case g.chance(0.02):
+		c.TargetUnion = &pb.Compare_Value{Value: g.some()}
+	case g.chance(0.01):
+		c.Target = 9
+	case g.chance(0.01):
+		c.Result = 9
+	case g.chance(0.01):
+		c.Key = nil
 	}
 	return c
 }

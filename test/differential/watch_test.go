@@ -47,7 +47,7 @@ func TestSameWatchesAsEtcd(t *testing.T) {
 	}
 	t.Logf("repeat with: go test ./test/differential -run Watches -seed %d", seed)
 	clients := []*clientv3.Client{oracle.Start(t, oracle.Options{}).Client(), cluster.Start(t, cluster.Options{}).Client()}
-	g := &generator{Rand: mathrand.New(mathrand.NewPCG(seed, 1)), revision: 1, compacted: -1, compactions: make(map[int64]bool)}
+	g := newGenerator(mathrand.New(mathrand.NewPCG(seed, 1)))
 	const rounds = 12
 	for range rounds {
 		ctx, cancel := context.WithTimeout(t.Context(), watchBound)

@@ -1,0 +1,139 @@
+package differential
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+)
+
+// call is one request: the full name of the method it is for, as gRPC has it, and
+// what it says.
+type call struct {
+	method  string
+	request proto.Message
+}
+
+func (c call) String() string { return fmt.Sprintf("%s{%v}", c.method, c.request) }
+
+// methods are all methods of the protocol by their full names, read from its
+// description, so that none can be forgotten.
+func methods() map[string]protoreflect.MethodDescriptor {
+	all := make(map[string]protoreflect.MethodDescriptor)
+	for _, file := range []protoreflect.FileDescriptor{
+		pb.File_rpc_proto, v3lockpb.File_v3lock_proto, v3electionpb.File_v3election_proto,
+	} {
+		for i := range file.Services().Len() {
+			service := file.Services().Get(i)
+			for j := range service.Methods().Len() {
+				method := service.Methods().Get(j)
+				all[fmt.Sprintf("/%s/%s", service.FullName(), method.Name())] = method
+			}
+		}
+	}
+	return all
+}
+
+// system is a server that answers.
+type system struct {
+	name    string
+	client  *clientv3.Client
+	conn    *grpc.ClientConn
+	methods map[string]protoreflect.MethodDescriptor
+}
+
+func over(name string, client *clientv3.Client) *system {
+	return &system{name: name, client: client, conn: client.ActiveConnection(), methods: methods()}
+}
+
+// answer makes a call and gives its one response. A stream of requests gets the
+// one request, a stream of responses is put together into one.
+func (s *system) answer(ctx context.Context, c call) (proto.Message, error) {
+	method := s.methods[c.method]
+	if method == nil {
+		return nil, fmt.Errorf("no method %s", c.method)
+	}
+	if c.method == pb.KV_RangeStream_FullMethodName {
+		stream, err := pb.NewKVClient(s.conn).RangeStream(ctx, c.request.(*pb.RangeRequest))
+		if err != nil {
+			return nil, err
+		}
+		return collect(stream)
+	}
+	response, err := newMessage(method.Output())
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case method.IsStreamingServer() && method.IsStreamingClient():
+		return response, s.exchange(ctx, c, response)
+	case method.IsStreamingServer() || method.IsStreamingClient():
+		return nil, fmt.Errorf("%s is a stream with a test of its own", c.method)
+	}
+	if err := s.conn.Invoke(ctx, c.method, c.request, response); err != nil {
+		return nil, err
+	}
+	return response, nil
+}
+
+func newMessage(of protoreflect.MessageDescriptor) (proto.Message, error) {
+	kind, err := protoregistry.GlobalTypes.FindMessageByName(of.FullName())
+	if err != nil {
+		return nil, fmt.Errorf("find message %s: %w", of.FullName(), err)
+	}
+	return kind.New().Interface(), nil
+}
+
+// exchange sends one request on a stream, receives its response, and sees the
+// stream end.
+func (s *system) exchange(ctx context.Context, c call, response proto.Message) error {
+	stream, err := s.conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, c.method)
+	if err != nil {
+		return err
+	}
+	if err := stream.SendMsg(c.request); err != nil {
+		return err
+	}
+	if err := stream.RecvMsg(response); err != nil {
+		return err
+	}
+	if err := stream.CloseSend(); err != nil {
+		return err
+	}
+	rest := proto.Clone(response)
+	if err := stream.RecvMsg(rest); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("after the response came %v, error %w", rest, err)
+	}
+	return nil
+}
+
+// collect puts the messages of a stream into one response. How the keys are spread
+// over messages is the server's choice; that header, count and more come in the
+// last one only is not.
+func collect(stream grpc.ServerStreamingClient[pb.RangeStreamResponse]) (proto.Message, error) {
+	all := &pb.RangeResponse{}
+	for {
+		message, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if all.Header != nil {
+			return nil, errors.New("a message came after the one with the header")
+		}
+		one := message.RangeResponse
+		all.Kvs = append(all.Kvs, one.Kvs...)
+		all.Header, all.Count, all.More = one.Header, one.Count, one.More
+	}
+}
