@@ -14,15 +14,15 @@ import (
 
 const (
 	// callTimeout is how long clients wait for an answer.
-	callTimeout = 2 * time.Second
+	callTimeout = 1500 * time.Millisecond
 	// A short pause ends before clients give up, a long one does not, and an endless
 	// one outlasts what frontends wait for Redis.
-	pauseShort, pauseLong, pauseEndless = 300 * time.Millisecond, 2500 * time.Millisecond, 11 * time.Second
+	pauseShort, pauseLong, pauseEndless = 300 * time.Millisecond, 1800 * time.Millisecond, 11 * time.Second
 	// downMax is how long a killed process stays down at most.
 	downMax = 500 * time.Millisecond
 	// gapMax is the longest time between two faults, beside what it takes until calls
 	// are answered again.
-	gapMax = 700 * time.Millisecond
+	gapMax = 400 * time.Millisecond
 	// answeredBetween is how many calls have to be acknowledged between two faults.
 	answeredBetween = 60
 	// answeredBound is how long that may take; far above what is normal.

@@ -52,11 +52,19 @@ func round(t *testing.T, seed uint64, plan []fault, instrumented bool) figures {
 	}
 	defer l.Abort()
 	n := &nemesis{t: t, ctx: t.Context(), load: l, frontends: c.Frontends, redis: c.Redis}
+	judged := false
+	defer func() {
+		if !judged { // the test has ended before: keep what there is
+			h, _ := l.Finish(0, 0)
+			h.Faults = n.done
+			keep(t, h)
+		}
+	}()
 	n.run(plan)
 	l.Stop()
 	last := settle(t, c, l)
 	h, err := l.Finish(last, settleBound)
-	h.Faults = n.done
+	h.Faults, judged = n.done, true
 	if err != nil {
 		t.Errorf("%v", err)
 	}
@@ -134,23 +142,23 @@ func unmoved(t *testing.T, c *cluster.Cluster, last int64) {
 // judge checks a history, and saves one that fails.
 func judge(t *testing.T, h *history.History) *check.Report {
 	t.Helper()
-	folder, err := artifacts(h)
-	if err != nil {
-		t.Fatal(err)
-	}
+	folder := artifacts(t, h)
 	report := check.Check(h, check.Settings{Bound: searchBound, Visualize: folder.picture()})
 	for _, v := range report.Violations {
 		t.Errorf("%v", v)
 	}
-	if !t.Failed() {
+	if t.Failed() {
+		folder.save(t, h)
+	} else {
 		folder.drop(t)
-		return report
 	}
-	if err := h.Save(folder.history()); err != nil {
-		t.Errorf("%v", err)
-	}
-	t.Errorf("the history is in %s; check it again with: go test ./test/torture -run Saved -history %s", folder, folder.history())
 	return report
+}
+
+// keep saves a history that could not be finished.
+func keep(t *testing.T, h *history.History) {
+	t.Helper()
+	artifacts(t, h).save(t, h)
 }
 
 // seeded gives the random numbers of a round's faults.

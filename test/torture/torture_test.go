@@ -66,16 +66,27 @@ func TestSavedHistory(t *testing.T) {
 // artifactFolder is where a failing round leaves what it found.
 type artifactFolder string
 
-func artifacts(h *history.History) (artifactFolder, error) {
+func artifacts(t *testing.T, h *history.History) artifactFolder {
+	t.Helper()
 	dir, err := os.MkdirTemp("", fmt.Sprintf("tierd-torture-%d-", h.Seed))
 	if err != nil {
-		return "", fmt.Errorf("make a folder for what is found: %w", err)
+		t.Fatalf("make a folder for what is found: %v", err)
 	}
-	return artifactFolder(dir), nil
+	return artifactFolder(dir)
 }
 
 func (f artifactFolder) picture() string { return filepath.Join(string(f), "porcupine.html") }
 func (f artifactFolder) history() string { return filepath.Join(string(f), "history.json") }
+
+// save keeps the history, and says where.
+func (f artifactFolder) save(t *testing.T, h *history.History) {
+	t.Helper()
+	if err := h.Save(f.history()); err != nil {
+		t.Errorf("%v", err)
+		return
+	}
+	t.Errorf("the history is in %s; check it again with: go test ./test/torture -run Saved -history %s", f, f.history())
+}
 
 // drop removes the folder of a round that passed.
 func (f artifactFolder) drop(t *testing.T) {

@@ -77,6 +77,10 @@ func (c *checker) lease(id int64) *lease {
 	return l
 }
 
+// shown says whether the lease is known to have existed, whatever became of its
+// grant.
+func (l *lease) shown() bool { return len(l.used) > 0 || l.revoked < history.Forever }
+
 // mayHaveEnded says whether the lease's time can have been over by then.
 func (l *lease) mayHaveEnded(by history.Time) bool {
 	for _, t := range l.renewed {

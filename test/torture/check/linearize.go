@@ -2,6 +2,7 @@ package check
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -43,38 +44,60 @@ func (c *checker) linearize() {
 	steps := c.steps()
 	c.report.Searched = len(steps)
 	m := c.porcupineModel(steps)
-	result := porcupine.CheckOperationsTimeout(m, steps, c.settings.Bound)
-	if result == porcupine.Illegal && c.settings.Visualize != "" {
-		c.visualize(m, steps)
-	}
-	c.decide(result)
-}
-
-func (c *checker) decide(result porcupine.CheckResult) {
-	switch result {
+	switch porcupine.CheckOperationsTimeout(m, steps, c.settings.Bound) {
 	case porcupine.Illegal:
-		c.violate(RuleLinearizable, "porcupine finds no order of the calls that explains all answers")
+		c.explain(m, steps)
 	case porcupine.Unknown:
-		c.violate(RuleDecided, "porcupine found nothing within %v for %d calls: nothing is proven. Reduce the load or give it more time", c.settings.Bound, c.report.Searched)
+		c.violate(RuleDecided, "porcupine found nothing within %v for %d calls: nothing is proven. Reduce the load or give it more time", c.settings.Bound, len(steps))
 	}
 }
 
-// visualize searches again, keeping what is needed for a picture of how far the
-// search came.
-func (c *checker) visualize(m porcupine.Model, steps []porcupine.Operation) {
+// explain searches again, keeping how far the search came: it names the call that
+// was in the way, and draws a picture.
+func (c *checker) explain(m porcupine.Model, steps []porcupine.Operation) {
 	_, info := porcupine.CheckOperationsVerbose(m, steps, c.settings.Bound)
-	file, err := os.Create(c.settings.Visualize)
-	if err == nil {
-		err = porcupine.Visualize(m, info, file)
-	}
-	if file != nil {
-		if closing := file.Close(); err == nil {
-			err = closing
+	var longest []int
+	for _, partial := range info.PartialLinearizations()[0] {
+		if len(partial) > len(longest) {
+			longest = partial
 		}
 	}
-	if err != nil {
-		c.violate(RuleLinearizable, "the picture could not be written: %v", err)
+	state, placed := m.Init(), make([]bool, len(steps))
+	for _, i := range longest {
+		_, state = m.Step(state, steps[i].Input, nil)
+		placed[i] = true
 	}
+	blocked := -1
+	for i := range steps {
+		if !placed[i] && (blocked < 0 || steps[i].Return < steps[blocked].Return) {
+			blocked = i
+		}
+	}
+	text := "nothing"
+	if blocked >= 0 {
+		text = steps[blocked].Input.(*step).String()
+	}
+	c.violate(RuleLinearizable, "porcupine finds no order of the calls that explains all answers; it came to %d of %d, %s; then %s fits nowhere",
+		len(longest), len(steps), m.DescribeState(state), text)
+	if c.settings.Visualize == "" {
+		return
+	}
+	if err := draw(m, info, c.settings.Visualize); err != nil {
+		c.violate(RuleLinearizable, "%v", err)
+	}
+}
+
+// draw writes porcupine's picture to a file.
+func draw(m porcupine.Model, info porcupine.LinearizationInfo, path string) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("draw the history: %w", err)
+	}
+	err = porcupine.Visualize(m, info, file)
+	if err := errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("draw the history: %w", err)
+	}
+	return nil
 }
 
 // steps are the calls that porcupine is to order: all that were answered with
@@ -106,7 +129,7 @@ func (c *checker) stepOf(o *history.Operation, made int64) *step {
 	case history.NotDone:
 		return nil
 	case history.Unknown:
-		if grant, ok := o.Request.(*pb.LeaseGrantRequest); ok && len(c.leases[grant.ID].used) > 0 {
+		if grant, ok := o.Request.(*pb.LeaseGrantRequest); ok && c.leases[grant.ID].shown() {
 			return s // it was done, at some time
 		}
 		if !s.writes {

@@ -60,9 +60,10 @@ type Load struct {
 	calling      sync.WaitGroup
 	clients      []*client
 
-	stopWatching context.CancelFunc
-	watching     sync.WaitGroup
-	watchers     []*watcher
+	// endEarly ends the streams from before Finish, stopWatching all.
+	endEarly, stopWatching context.CancelFunc
+	watching               sync.WaitGroup
+	watchers               []*watcher
 }
 
 // services are what one connection leads to.
@@ -76,9 +77,10 @@ type services struct {
 // Start begins a run on some frontends. Stop ends the calls, Finish the run.
 func Start(settings Settings, endpoints []string) (*Load, error) {
 	l := &Load{settings: settings, began: time.Now(), view: newView()}
-	var calls, watches context.Context
+	var calls, watches, early context.Context
 	calls, l.stopCalls = context.WithCancel(context.Background())
 	watches, l.stopWatching = context.WithCancel(context.Background())
+	early, l.endEarly = context.WithCancel(watches)
 	for id, plan := range plans() {
 		group, err := l.connect(endpoints)
 		if err != nil {
@@ -87,7 +89,7 @@ func Start(settings Settings, endpoints []string) (*Load, error) {
 		}
 		w := newWatcher(l, id, plan, group, l.random(id, 1))
 		l.watchers = append(l.watchers, w)
-		l.watching.Go(func() { w.run(watches) })
+		l.watching.Go(func() { w.run(watches, early) })
 	}
 	for id := range settings.Clients {
 		group, err := l.connect(endpoints)
@@ -171,6 +173,7 @@ func (l *Load) Finish(last int64, bound time.Duration) (*history.History, error)
 	for _, w := range l.watchers {
 		w.target.Store(last)
 	}
+	l.endEarly()
 	done := make(chan struct{})
 	go func() { l.watching.Wait(); close(done) }()
 	timer := time.NewTimer(bound)
@@ -199,6 +202,7 @@ func (l *Load) behind(last int64) string {
 // Abort ends everything at once. It may be called at any time.
 func (l *Load) Abort() {
 	l.Stop()
+	l.endEarly()
 	l.stopWatching()
 	l.watching.Wait()
 	for _, group := range l.groups {

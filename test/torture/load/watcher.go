@@ -55,11 +55,16 @@ func newWatcher(l *Load, id int, p plan, group []services, random *rand.Rand) *w
 }
 
 // run opens one stream after another until everything was told or the context
-// ends.
-func (w *watcher) run(ctx context.Context) {
+// ends. Streams from before there is a target end with ctxEarly: they may have a
+// watch that begins beyond it.
+func (w *watcher) run(ctx, ctxEarly context.Context) {
 	for ctx.Err() == nil {
+		parent := ctx
+		if w.target.Load() == 0 {
+			parent = ctxEarly
+		}
 		life := sessionMin + time.Duration(w.random.Int64N(int64(sessionMax-sessionMin)))
-		bounded, cancel := context.WithTimeout(ctx, life)
+		bounded, cancel := context.WithTimeout(parent, life)
 		s := &stream{watcher: w, frontend: w.random.IntN(len(w.services))}
 		caughtUp := s.run(bounded)
 		cancel()
