@@ -7,7 +7,7 @@ ARGS ?=
 TEST_TIMEOUT ?= 10m
 
 .DEFAULT_GOAL := help
-.PHONY: help build run redis compiler test lint test-valkey e2e-etcdctl e2e-kubernetes bench crash clean
+.PHONY: help build run redis compiler test lint test-valkey e2e-etcdctl e2e-kubernetes bench crash torture clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,17 @@ bench: redis compiler ## measure tierd against etcd here (about 8 minutes; ONLY,
 crash: ROUNDS ?= 50
 crash: redis ## kill tierd and its Redis under load, ROUNDS times
 	TIERD_CRASH_ROUNDS=$(ROUNDS) $(GO) test -race -count 1 -v -timeout 60m -run TestKillsUnderLoad ./test/crash
+
+torture: redis ## check histories of many clients while processes are killed and paused, for DURATION (SEED=n repeats a plan)
+	$(GO) test ./test/torture -count 1 -v -timeout 0 -run TestTorture -duration $(DURATION) $(if $(SEED),-seed $(SEED)) $(if $(RACE),-instrumented)
+
+# ROUNDS random sequences of STEPS requests; SEED is the first one's (0: each takes the clock).
+differential: ROUNDS ?= 20
+differential: STEPS ?= 5000
+differential: SEED ?= 0
+differential: redis ## compare tierd's answers and watches with etcd's (ROUNDS of STEPS; SEED=n repeats one)
+	$(GO) test -count 1 -v -timeout 0 -run 'Same(Answers|Watches)AsEtcd' ./test/differential \
+		-seed $(SEED) -steps $(STEPS) -rounds $(ROUNDS)
 
 clean: ## remove what was built here
 	rm -rf bin
