@@ -57,7 +57,9 @@ crash: ROUNDS ?= 50
 crash: redis ## kill tierd and its Redis under load, ROUNDS times
 	TIERD_CRASH_ROUNDS=$(ROUNDS) $(GO) test -race -count 1 -v -timeout 60m -run TestKillsUnderLoad ./test/crash
 
-torture: redis ## check histories of many clients while processes are killed and paused, for DURATION (SEED=n repeats a plan)
+# SEED repeats the plan of a round; RACE=1 runs frontends built with the race detector.
+torture: DURATION ?= 10m
+torture: redis ## kill and pause processes for DURATION while clients and watches write down all they are told, and check it
 	$(GO) test ./test/torture -count 1 -v -timeout 0 -run TestTorture -duration $(DURATION) $(if $(SEED),-seed $(SEED)) $(if $(RACE),-instrumented)
 
 # ROUNDS random sequences of STEPS requests; SEED is the first one's (0: each takes the clock).

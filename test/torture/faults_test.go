@@ -105,7 +105,10 @@ func everyFault(random *rand.Rand) []fault {
 	return decide(plan, random)
 }
 
-// someFaults is a plan of n faults.
+// calm is a time without faults in which leases can end.
+const calm = 4 * time.Second
+
+// someFaults is a plan of n faults, with some calm now and then.
 func someFaults(random *rand.Rand, n int) []fault {
 	var plan []fault
 	for range n {
@@ -115,7 +118,13 @@ func someFaults(random *rand.Rand, n int) []fault {
 	if random.IntN(4) == 0 {
 		plan[random.IntN(n)] = endless()
 	}
-	return decide(plan, random)
+	decide(plan, random)
+	for i := range plan {
+		if random.IntN(8) == 0 {
+			plan[i].gap += calm
+		}
+	}
+	return plan
 }
 
 func decide(plan []fault, random *rand.Rand) []fault {

@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	clients = 14
+	clients = 20
 	// pauseMean keeps a round at about a thousand calls each second.
-	pauseMean = 11 * time.Millisecond
+	pauseMean = 7 * time.Millisecond
 	// callsMax bounds a history, and the memory that porcupine takes with it.
 	callsMax = 30000
 	// settleBound is how long anything may take that comes to rest after the faults.

@@ -67,7 +67,7 @@ func (r *requests) next() proto.Message {
 		{30, r.readSerializable},
 		{30, r.grant},
 		{50, r.useLease},
-		{8, r.session},
+		{12, r.session},
 		{3, r.compaction},
 	}
 	total := 0
@@ -112,7 +112,7 @@ func (r *requests) session() proto.Message {
 	if id == 0 {
 		return r.grant()
 	}
-	return &pb.PutRequest{Key: fmt.Appendf(nil, "s/%d", r.IntN(6)), Value: r.value(), Lease: id}
+	return &pb.PutRequest{Key: fmt.Appendf(nil, "s/%d", r.IntN(8)), Value: r.value(), Lease: id}
 }
 
 func (r *requests) grant() proto.Message {
