@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"runtime/debug"
 
@@ -64,6 +65,7 @@ A flag beats the environment, which beats the file, which beats the default.`,
 				return err
 			}
 			cfg.Warnings = append(layered, cfg.Warnings...)
+			cfg.GCHeadroomBytes = headroomOf(cfg.GCHeadroomBytes, environ, memoryLimit(os.DirFS("/")))
 			return serve(cmd.Context(), cfg)
 		},
 	}

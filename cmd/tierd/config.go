@@ -37,6 +37,9 @@ type config struct {
 	// Tracing says where traces go; nil for nowhere.
 	Tracing *endpoint.TracingSettings
 	Log     logConfig
+	// GCHeadroomBytes is what may be allocated between two cycles of the garbage
+	// collector; 0 leaves Go's own rule.
+	GCHeadroomBytes uint64
 	// Warnings are sentences for the log about what is allowed but risky.
 	Warnings []string
 }
@@ -55,7 +58,7 @@ var keyspacePattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 // check makes the configuration of the settings. The error is a usageError.
 func (f *flags) check() (config, error) {
-	c := config{Name: f.name, DataDir: f.dataDir, Keyspace: f.keyspace, QuotaBytes: f.quotaBackendBytes}
+	c := config{Name: f.name, DataDir: f.dataDir, Keyspace: f.keyspace, QuotaBytes: f.quotaBackendBytes, GCHeadroomBytes: f.gcHeadroomBytes}
 	if f.name == "" {
 		return c, usage("--name must not be empty")
 	}
@@ -114,13 +117,15 @@ func (f *flags) checkObjectTier(c *config) error {
 	return nil
 }
 
-// checkLimits checks the numbers of the client side.
+// checkLimits checks the numbers of the client side and of this process.
 func (f *flags) checkLimits(c *config) error {
 	switch {
 	case f.maxRequestBytes < 1 || f.maxRequestBytes > requestBytesMax:
 		return usage("--max-request-bytes must be from 1 to %d, not %d", requestBytesMax, f.maxRequestBytes)
 	case f.maxTxnOps < 1 || f.maxTxnOps > txnOpsMax:
 		return usage("--max-txn-ops must be from 1 to %d, not %d", txnOpsMax, f.maxTxnOps)
+	case f.gcHeadroomBytes > headroomMax:
+		return usage("--gc-headroom-bytes must be from 0 to %d, not %d", headroomMax, f.gcHeadroomBytes)
 	case f.maxConcurrentStreams == 0:
 		return usage("--max-concurrent-streams must be at least 1")
 	case f.keepaliveMinTime < 0 || f.keepaliveInterval < 0 || f.keepaliveTimeout < 0:

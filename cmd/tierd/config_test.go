@@ -67,6 +67,7 @@ func TestDefaults(t *testing.T) {
 		"listen":      len(e.ListenClientURLs) == 1 && e.ListenClientURLs[0].String() == "http://localhost:2379" && len(e.ListenMetricsURLs) == 0,
 		"advertise":   len(c.AdvertiseClientURLs) == 1 && c.AdvertiseClientURLs[0] == "http://localhost:2379",
 		"log":         c.Log.JSON && c.Log.Level == 0 && len(c.Log.Outputs) == 1,
+		"collector":   c.GCHeadroomBytes == headroomDefault,
 		"tracing":     c.Tracing == nil && !e.EnablePprof,
 		"warnings":    len(c.Warnings) == 0,
 	} {
@@ -104,7 +105,7 @@ func TestEveryFlagHasItsVariable(t *testing.T) {
 	given := &flags{}
 	fs := pflag.NewFlagSet("serve", pflag.ContinueOnError)
 	given.register(fs)
-	samples := map[string]string{"bool": "true", "duration": "7s", "uint": "7", "uint32": "7", "int": "7", "int64": "7", "string": "7", "stringSlice": "7"}
+	samples := map[string]string{"bool": "true", "duration": "7s", "uint": "7", "uint32": "7", "int": "7", "int64": "7", "uint64": "7", "string": "7", "stringSlice": "7"}
 	fs.VisitAll(func(flag *pflag.Flag) {
 		if flag.Name == "config-file" {
 			return

@@ -27,6 +27,7 @@ type flags struct {
 	tracing                                            bool
 	tracingAddress, tracingService, tracingInstance    string
 	tracingSamplingRate                                int
+	gcHeadroomBytes                                    uint64
 
 	configFile, keyspace, hotTier, redisServer, objectTier string
 }
@@ -39,6 +40,7 @@ func (f *flags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.configFile, "config-file", "", "YAML file with settings, named as the flags")
 	fs.StringVar(&f.name, "name", "default", "name of this frontend in the member list")
 	fs.StringVar(&f.dataDir, "data-dir", "", `directory for local data (default "${name}.tierd")`)
+	fs.Uint64Var(&f.gcHeadroomBytes, "gc-headroom-bytes", headroomDefault, "memory this process may allocate, in bytes, between two runs of its garbage collector; less is taken where a container has little; 0 leaves Go's own rule, as do the variables GOGC and GOMEMLIMIT")
 	f.registerTiers(fs)
 	f.registerEndpoint(fs)
 	f.registerObservation(fs)

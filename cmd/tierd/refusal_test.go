@@ -34,6 +34,7 @@ func TestRefusals(t *testing.T) {
 		{"keyspace", []string{"serve", "--keyspace={a}"}, `--keyspace must be 1 to 64 letters, digits, dots, underscores or hyphens, not "{a}".`},
 		{"request bytes", []string{"serve", "--max-request-bytes=0"}, "--max-request-bytes must be from 1 to 1073741824, not 0."},
 		{"transaction", []string{"serve", "--max-txn-ops=0"}, "--max-txn-ops must be from 1 to 2147483647, not 0."},
+		{"headroom", []string{"serve", "--gc-headroom-bytes=1099511627777"}, "--gc-headroom-bytes must be from 0 to 1099511627776, not 1099511627777."},
 		{"streams", []string{"serve", "--max-concurrent-streams=0"}, "--max-concurrent-streams must be at least 1."},
 		{"keepalive", []string{"serve", "--grpc-keepalive-min-time=-1s"}, "--grpc-keepalive-min-time, --grpc-keepalive-interval and --grpc-keepalive-timeout must not be negative."},
 		{"progress", []string{"serve", "--watch-progress-notify-interval=-1s"}, "--watch-progress-notify-interval must not be negative."},

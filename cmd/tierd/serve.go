@@ -37,6 +37,8 @@ func serve(ctx context.Context, c config) (err error) {
 	ctx, stop := untilSignal(ctx, logger)
 	defer stop()
 
+	defer keepHeadroom(c.GCHeadroomBytes, time.Now)()
+
 	f := &frontend{config: c, logger: logger}
 	err = f.open(ctx)
 	if err == nil {
