@@ -6,6 +6,7 @@ package auth
 
 import (
 	"context"
+	"fmt"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -13,31 +14,55 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/tierd/tierd/functions/wire"
+	"github.com/tierd/tierd/router"
 )
 
 // authRevisionFresh is the revision of an auth store that nobody has changed.
 const authRevisionFresh = 1
 
+// API is the part of router.API that the service needs.
+type API interface {
+	wire.Identity
+	CurrentRevision(ctx context.Context) (current, compacted router.Revision, err error)
+}
+
 // Server answers etcd's Auth RPCs.
 type Server struct {
-	id wire.Identity
+	api API
 	// A new RPC of the protocol becomes a compile error.
 	pb.UnsafeAuthServer
 }
 
 var _ pb.AuthServer = (*Server)(nil)
 
-// New is an Auth service that answers in the name of id.
-func New(id wire.Identity) *Server { return &Server{id: id} }
+// New is an Auth service over api.
+func New(api API) *Server { return &Server{api: api} }
 
 // AuthStatus says that authentication is off.
-func (s *Server) AuthStatus(context.Context, *pb.AuthStatusRequest) (*pb.AuthStatusResponse, error) {
-	return &pb.AuthStatusResponse{Header: wire.Header(s.id, 0), AuthRevision: authRevisionFresh}, nil
+func (s *Server) AuthStatus(ctx context.Context, _ *pb.AuthStatusRequest) (*pb.AuthStatusResponse, error) {
+	header, err := s.header(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &pb.AuthStatusResponse{Header: header, AuthRevision: authRevisionFresh}, nil
 }
 
 // AuthDisable succeeds: as in etcd, turning off what is off is no error.
-func (s *Server) AuthDisable(context.Context, *pb.AuthDisableRequest) (*pb.AuthDisableResponse, error) {
-	return &pb.AuthDisableResponse{Header: wire.Header(s.id, 0)}, nil
+func (s *Server) AuthDisable(ctx context.Context, _ *pb.AuthDisableRequest) (*pb.AuthDisableResponse, error) {
+	header, err := s.header(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &pb.AuthDisableResponse{Header: header}, nil
+}
+
+// header shows the keyspace's revision, which another frontend may have moved.
+func (s *Server) header(ctx context.Context) (*pb.ResponseHeader, error) {
+	current, _, err := s.api.CurrentRevision(ctx)
+	if err != nil {
+		return nil, wire.Error(fmt.Errorf("auth: %w", err))
+	}
+	return wire.Header(s.api, current), nil
 }
 
 // Authenticate is refused as etcd does while authentication is off.

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"reflect"
 	"strings"
 	"testing"
@@ -18,7 +19,12 @@ type identity struct{}
 func (identity) ClusterID() uint64             { return 1 }
 func (identity) Self() router.Member           { return router.Member{ID: 2} }
 func (identity) Term() uint64                  { return 3 }
-func (identity) LastRevision() router.Revision { return 4 }
+func (identity) LastRevision() router.Revision { return 3 }
+
+// The keyspace is ahead of what this frontend has seen.
+func (identity) CurrentRevision(context.Context) (router.Revision, router.Revision, error) {
+	return 4, 0, nil
+}
 
 func TestWhileAuthenticationIsOff(t *testing.T) {
 	t.Parallel()

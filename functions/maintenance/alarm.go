@@ -24,11 +24,14 @@ func (s *server) Alarm(ctx context.Context, r *pb.AlarmRequest) (*pb.AlarmRespon
 	if _, known := pb.AlarmType_name[int32(r.Alarm)]; !known {
 		return nil, status.Errorf(codes.InvalidArgument, "etcdserver: unknown alarm type %d", r.Alarm)
 	}
-	var alarms []router.Alarm
-	var err error
+	// Looked at for every action: the header then shows a revision that this
+	// frontend may not have seen yet.
+	alarms, err := s.listAlarms(ctx, r.Alarm)
+	if err != nil {
+		return nil, wire.Error(fmt.Errorf("list alarms: %w", err))
+	}
 	switch r.Action {
 	case pb.AlarmRequest_GET:
-		alarms, err = s.listAlarms(ctx, r.Alarm)
 	case pb.AlarmRequest_ACTIVATE:
 		alarms, err = s.raiseAlarm(ctx, router.Alarm{MemberID: r.MemberID, Type: r.Alarm})
 	case pb.AlarmRequest_DEACTIVATE:

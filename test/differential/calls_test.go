@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -43,17 +44,25 @@ func methods() map[string]protoreflect.MethodDescriptor {
 	return all
 }
 
-// system is a server that answers.
+// system answers, by one of its servers or by several in turns.
 type system struct {
 	name    string
 	client  *clientv3.Client
-	conn    *grpc.ClientConn
+	conns   []*grpc.ClientConn
+	turn    atomic.Int64
 	methods map[string]protoreflect.MethodDescriptor
 }
 
-func over(name string, client *clientv3.Client) *system {
-	return &system{name: name, client: client, conn: client.ActiveConnection(), methods: methods()}
+func over(name string, clients ...*clientv3.Client) *system {
+	s := &system{name: name, client: clients[0], methods: methods()}
+	for _, client := range clients {
+		s.conns = append(s.conns, client.ActiveConnection())
+	}
+	return s
 }
+
+// conn is the connection to the server whose turn it is.
+func (s *system) conn() *grpc.ClientConn { return s.conns[int(s.turn.Add(1))%len(s.conns)] }
 
 // answer makes a call and gives its one response. A stream of requests gets the
 // one request, a stream of responses is put together into one.
@@ -63,7 +72,7 @@ func (s *system) answer(ctx context.Context, c call) (proto.Message, error) {
 		return nil, fmt.Errorf("no method %s", c.method)
 	}
 	if c.method == pb.KV_RangeStream_FullMethodName {
-		stream, err := pb.NewKVClient(s.conn).RangeStream(ctx, c.request.(*pb.RangeRequest))
+		stream, err := pb.NewKVClient(s.conn()).RangeStream(ctx, c.request.(*pb.RangeRequest))
 		if err != nil {
 			return nil, err
 		}
@@ -79,7 +88,7 @@ func (s *system) answer(ctx context.Context, c call) (proto.Message, error) {
 	case method.IsStreamingServer() || method.IsStreamingClient():
 		return nil, fmt.Errorf("%s is a stream with a test of its own", c.method)
 	}
-	if err := s.conn.Invoke(ctx, c.method, c.request, response); err != nil {
+	if err := s.conn().Invoke(ctx, c.method, c.request, response); err != nil {
 		return nil, err
 	}
 	return response, nil
@@ -96,7 +105,7 @@ func newMessage(of protoreflect.MessageDescriptor) (proto.Message, error) {
 // exchange sends one request on a stream, receives its response, and sees the
 // stream end.
 func (s *system) exchange(ctx context.Context, c call, response proto.Message) error {
-	stream, err := s.conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, c.method)
+	stream, err := s.conn().NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, c.method)
 	if err != nil {
 		return err
 	}

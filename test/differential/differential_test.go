@@ -64,12 +64,14 @@ type game struct {
 
 type tally struct{ answered, refused int }
 
+// start starts an etcd and a tierd of two frontends, which answer in turns.
 func start(t *testing.T, seed uint64) *game {
+	tierd := cluster.Start(t, cluster.Options{Frontends: 2})
 	return &game{
 		T:         t,
 		generator: newGenerator(mathrand.New(mathrand.NewPCG(seed, 0))),
 		etcd:      over("etcd", oracle.Start(t, oracle.Options{}).Client()),
-		tierd:     over("tierd", cluster.Start(t, cluster.Options{}).Client()),
+		tierd:     over("tierd", tierd.Frontends[0].Client(), tierd.Frontends[1].Client()),
 		tallies:   make(map[string]*tally),
 	}
 }

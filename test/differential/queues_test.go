@@ -186,7 +186,7 @@ func (g *game) observe() {
 	defer cancel()
 	streams := make([]grpc.ServerStreamingClient[v3electionpb.LeaderResponse], 0, 2)
 	for _, s := range []*system{g.etcd, g.tierd} {
-		stream, err := v3electionpb.NewElectionClient(s.conn).Observe(ctx, &v3electionpb.LeaderRequest{Name: name})
+		stream, err := v3electionpb.NewElectionClient(s.conn()).Observe(ctx, &v3electionpb.LeaderRequest{Name: name})
 		if err != nil {
 			g.Fatal(err)
 		}
