@@ -156,29 +156,25 @@ func byRevision(a, b hot.Stored) int {
 // gather lists the first storedMax versions after one, in order of revision; full
 // says that there are more.
 func (h *historian) gather(ctx context.Context, alive, recent Revision, after hot.Stored) (kept []hot.Stored, full bool, err error) {
-	lists := []func(context.Context, Revision, string) ([]hot.Stored, string, error){h.k.hot.StoredLive, h.k.hot.StoredOld}
-	for _, list := range lists {
-		for next, more := "", true; more; more = next != "" {
-			var page []hot.Stored
-			if page, next, err = list(ctx, alive, next); err != nil {
-				return nil, false, translate(err)
+	for from, more := (hot.Cursor{}), true; more; more = !from.Done() {
+		var page []hot.Stored
+		if page, from, err = h.k.hot.StoredAt(ctx, h.hold, alive, from); err != nil {
+			return nil, false, translate(err)
+		}
+		for _, s := range page {
+			if s.Mod < recent && byRevision(s, after) > 0 {
+				kept = append(kept, s)
 			}
-			for _, s := range page {
-				if s.Mod < recent && byRevision(s, after) > 0 {
-					kept = append(kept, s)
-				}
-			}
-			if len(kept) >= 2*storedMax {
-				slices.SortFunc(kept, byRevision)
-				kept, full = slices.Compact(kept)[:storedMax], true
-			}
-			if err := h.renew(ctx); err != nil {
-				return nil, false, err
-			}
+		}
+		if len(kept) >= 2*storedMax {
+			slices.SortFunc(kept, byRevision)
+			kept, full = kept[:storedMax], true
+		}
+		if err := h.renew(ctx); err != nil {
+			return nil, false, err
 		}
 	}
 	slices.SortFunc(kept, byRevision)
-	kept = slices.Compact(kept)
 	if len(kept) > storedMax {
 		kept, full = kept[:storedMax], true
 	}

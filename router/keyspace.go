@@ -64,9 +64,10 @@ type Keyspace struct {
 	entropy  io.Reader
 	metrics  metrics
 
-	commits     *queue[*hot.Transaction, committed]
-	gets, pages *queue[hot.Read, readAnswer]
-	leases      *queue[hot.LeaseCall, leaseAnswer]
+	commits *queue[*hot.Transaction, committed]
+	gets    *queue[hot.KeyRead, hot.ReadResult]
+	pages   *queue[hot.Read, hot.ReadResult]
+	leases  *queue[hot.LeaseCall, leaseAnswer]
 
 	// stopped is closed when no new request is taken any more; working ends when
 	// those that were taken have been answered or the time to do so is over.
@@ -121,11 +122,11 @@ func (k *Keyspace) startLanes() {
 		lane := &commitLane{k: k}
 		k.commits.start(lane.serve)
 	}
-	k.gets = newQueue[hot.Read, readAnswer](k, "get", weighRead, weight{requests: getsMax, bytes: 1, strings: hot.BatchStringsMax})
+	k.gets = newQueue[hot.KeyRead, hot.ReadResult](k, "get", weighGet, weight{requests: getsMax})
 	for range getLanes {
-		k.gets.start(k.serveReads)
+		k.gets.start(k.serveGets)
 	}
-	k.pages = newQueue[hot.Read, readAnswer](k, "page", weighRead, weight{requests: 1, bytes: 1, strings: hot.BatchStringsMax})
+	k.pages = newQueue[hot.Read, hot.ReadResult](k, "page", weighRead, weight{requests: 1})
 	for range pageLanes {
 		k.pages.start(k.serveReads)
 	}

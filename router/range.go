@@ -164,11 +164,11 @@ func (k *Keyspace) listOnce(ctx context.Context, q listQuery) (listing, error) {
 	case q.countOnly:
 		return k.countAll(ctx, q.span, q.at, listing{})
 	case q.span.Single() && q.at == 0:
-		answer, err := read(ctx, k.gets, hot.GetRead(q.span.First(), q.keysOnly))
+		answer, err := k.gets.do(ctx, hot.KeyRead{Key: q.span.First(), KeysOnly: q.keysOnly})
 		if err != nil {
 			return listing{}, err
 		}
-		return listing{kvs: keyValues(nil, answer.Items), count: answer.Count, header: answer.revision, at: answer.revision}, nil
+		return listing{kvs: keyValues(nil, answer.Items), count: answer.Count, header: answer.Revision, at: answer.Revision}, nil
 	}
 	return k.listPages(ctx, q)
 }
@@ -182,16 +182,16 @@ func (k *Keyspace) listPages(ctx context.Context, q listQuery) (listing, error) 
 	var l listing
 	o := hot.PageOptions{Revision: q.at, Limit: q.limit, KeysOnly: q.keysOnly, Count: q.limit > 0 && !q.uncounted}
 	for {
-		answer, err := read(ctx, k.pages, hot.PageRead(q.span, o))
+		answer, err := k.pages.do(ctx, hot.PageRead(q.span, o))
 		if err != nil {
 			return listing{}, err
 		}
 		if l.header == 0 {
-			l.header, l.at = answer.revision, q.at
+			l.header, l.at = answer.Revision, q.at
 			if l.at == 0 {
-				l.at = answer.revision
+				l.at = answer.Revision
 			}
-			if o.Count && l.at == answer.revision {
+			if o.Count && l.at == answer.Revision {
 				l.count = answer.Count
 			}
 		}
@@ -218,13 +218,13 @@ func (k *Keyspace) listPages(ctx context.Context, q listQuery) (listing, error) 
 
 // countAll counts a span at a revision, 0 being the current one.
 func (k *Keyspace) countAll(ctx context.Context, s hot.Span, at Revision, l listing) (listing, error) {
-	answer, err := read(ctx, k.pages, hot.CountRead(s, at, hot.Cursor{}))
+	answer, err := k.pages.do(ctx, hot.CountRead(s, at, hot.Cursor{}))
 	if err != nil {
 		return listing{}, err
 	}
-	l.header, l.at, l.count = answer.revision, at, answer.Count
+	l.header, l.at, l.count = answer.Revision, at, answer.Count
 	if at == 0 {
-		l.at = answer.revision
+		l.at = answer.Revision
 	}
 	if answer.Next.Done() {
 		return l, nil
@@ -237,7 +237,7 @@ func (k *Keyspace) countAll(ctx context.Context, s hot.Span, at Revision, l list
 func (k *Keyspace) countFrom(ctx context.Context, s hot.Span, at Revision, from hot.Cursor) (int64, error) {
 	var n int64
 	for !from.Done() {
-		answer, err := read(ctx, k.pages, hot.CountRead(s, at, from))
+		answer, err := k.pages.do(ctx, hot.CountRead(s, at, from))
 		if err != nil {
 			return 0, err
 		}

@@ -17,60 +17,62 @@ const (
 	getsMax             = 512
 	// pageBytes ends a page, so that no call keeps Redis busy for more than
 	// milliseconds nor takes more than this in a frontend.
-	pageBytes = 1 << 20
+	pageBytes = 2 << 20
 )
 
-// readAnswer is one read with the revisions at which its batch was made.
-type readAnswer struct {
-	hot.ReadResult
-	revision, compacted Revision
-}
+type (
+	getItem  = item[hot.KeyRead, hot.ReadResult]
+	readItem = item[hot.Read, hot.ReadResult]
+)
 
-type readItem = item[hot.Read, readAnswer]
+func weighGet(*hot.KeyRead) weight { return weight{requests: 1} }
 
-func weighRead(*hot.Read) weight { return weight{requests: 1, strings: 3} }
+func weighRead(*hot.Read) weight { return weight{requests: 1} }
 
-func (k *Keyspace) serveReads(batch []*readItem) {
+func (k *Keyspace) serveGets(batch []*getItem) {
 	ctx, cancel := context.WithTimeout(k.working, k.settings.RequestTimeout)
 	defer cancel()
 	for len(batch) > 0 {
-		reads := make([]hot.Read, len(batch))
+		gets := make([]hot.KeyRead, len(batch))
 		for i, it := range batch {
-			reads[i] = it.request
+			gets[i] = it.request
 		}
-		reply, err := k.hot.Reads(ctx, pageBytes, reads)
+		results, err := k.hot.Gets(ctx, pageBytes, gets)
 		if err != nil {
 			failAll(batch, translate(err))
 			return
 		}
-		var rest []*readItem
+		var rest []*getItem
 		for i, it := range batch {
-			if errors.Is(reply.Results[i].Err, hot.ErrFull) {
+			if errors.Is(results[i].Err, hot.ErrAgain) {
 				rest = append(rest, it)
 				continue
 			}
-			it.finish(readAnswer{ReadResult: reply.Results[i], revision: reply.Revision, compacted: reply.Compacted}, nil)
+			it.finish(results[i], nil)
 		}
 		batch = rest
 	}
 }
 
-// read makes one read through a queue and gives its own error, if it has one.
-func read(ctx context.Context, q *queue[hot.Read, readAnswer], r hot.Read) (readAnswer, error) {
-	answer, err := q.do(ctx, r)
-	if err != nil {
-		return readAnswer{}, err
+func (k *Keyspace) serveReads(batch []*readItem) {
+	ctx, cancel := context.WithTimeout(k.working, k.settings.RequestTimeout)
+	defer cancel()
+	for _, it := range batch {
+		result, err := k.hot.Read(ctx, pageBytes, it.request)
+		if err == nil {
+			err = result.Err
+		}
+		if err != nil {
+			err = translate(err)
+		}
+		it.finish(result, err)
 	}
-	if answer.Err != nil {
-		return answer, translate(answer.Err)
-	}
-	return answer, nil
 }
 
 // CurrentRevision implements API.
 func (k *Keyspace) CurrentRevision(ctx context.Context) (current, compacted Revision, err error) {
-	answer, err := read(ctx, k.gets, hot.GetRead([]byte{0}, true))
-	return answer.revision, answer.compacted, err
+	answer, err := k.gets.do(ctx, hot.KeyRead{})
+	return answer.Revision, answer.Compacted, err
 }
 
 func keyValue(i *hot.Item) *mvccpb.KeyValue {

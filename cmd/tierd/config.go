@@ -29,11 +29,13 @@ const (
 type config struct {
 	Name, DataDir, Keyspace string
 	QuotaBytes              int64
-	Compaction              compact.Settings
-	HotTier                 hotTier
-	ObjectTier              object.Location
-	AdvertiseClientURLs     []string
-	Endpoint                endpoint.Settings
+	// RecordCacheBytes bounds the records kept in memory after they were read.
+	RecordCacheBytes    int64
+	Compaction          compact.Settings
+	HotTier             hotTier
+	ObjectTier          object.Location
+	AdvertiseClientURLs []string
+	Endpoint            endpoint.Settings
 	// Tracing says where traces go; nil for nowhere.
 	Tracing *endpoint.TracingSettings
 	Log     logConfig
@@ -58,12 +60,18 @@ var keyspacePattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 // check makes the configuration of the settings. The error is a usageError.
 func (f *flags) check() (config, error) {
-	c := config{Name: f.name, DataDir: f.dataDir, Keyspace: f.keyspace, QuotaBytes: f.quotaBackendBytes, GCHeadroomBytes: f.gcHeadroomBytes}
+	c := config{
+		Name: f.name, DataDir: f.dataDir, Keyspace: f.keyspace, QuotaBytes: f.quotaBackendBytes,
+		RecordCacheBytes: f.recordCacheBytes, GCHeadroomBytes: f.gcHeadroomBytes,
+	}
 	if f.name == "" {
 		return c, usage("--name must not be empty")
 	}
 	if c.DataDir == "" {
 		c.DataDir = f.name + ".tierd"
+	}
+	if c.RecordCacheBytes < 0 {
+		return c, usage("--record-cache-bytes must not be negative, not %d", c.RecordCacheBytes)
 	}
 	switch {
 	case c.QuotaBytes == 0:

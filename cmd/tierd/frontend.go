@@ -213,7 +213,7 @@ func (f *frontend) openKeyspace(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	client, err := hot.New(hot.Settings{Keyspace: f.config.Keyspace, MemberID: memberID},
+	client, err := hot.New(hot.Settings{Keyspace: f.config.Keyspace, MemberID: memberID, RecordCacheBytes: f.config.RecordCacheBytes},
 		hot.Components{Redis: f.redis, Logger: f.logger, Random: rand.Reader, Observe: observe})
 	if err != nil {
 		return fmt.Errorf("open the hot tier: %w", err)

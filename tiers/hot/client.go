@@ -48,6 +48,9 @@ type Settings struct {
 	Keyspace string
 	// MemberID identifies this frontend, never 0.
 	MemberID uint64
+	// RecordCacheBytes bounds the records that are kept in memory after they were
+	// read; 0 keeps none.
+	RecordCacheBytes int64
 }
 
 // Components are what a Client is built from.
@@ -84,6 +87,7 @@ type life struct {
 	// after retired was set counts as lost: seen has been read as a witness.
 	seen    atomic.Int64
 	retired atomic.Bool
+	records *recordCache
 }
 
 // New makes a client; nothing is sent before the first call.
@@ -185,18 +189,11 @@ func (c *Client) once(ctx context.Context, script string, check func([]byte) (Re
 	if err != nil {
 		return nil, err
 	}
-	command := make([]any, 0, 3+len(c.keys)+len(args))
-	command = append(command, "evalsha", l.scripts[script], len(c.keys))
-	command = append(append(command, c.keys...), args...)
 	started := time.Now()
-	text, err := c.parts.Redis.Do(ctx, command...).Text()
+	text, err := c.parts.Redis.Do(ctx, c.command(l, script, args...)...).Text()
 	c.observe(ctx, script, started, err)
 	if err != nil {
-		err = classify(err)
-		if errors.Is(err, errStale) {
-			c.retire(l)
-		}
-		return nil, err
+		return nil, c.failed(l, err)
 	}
 	reply := bytesOf(text)
 	if check != nil {
@@ -210,6 +207,22 @@ func (c *Client) once(ctx context.Context, script string, check func([]byte) (Re
 		return nil, fmt.Errorf("%s: reply of an earlier life of Redis: %w", script, ErrUnknown)
 	}
 	return reply, nil
+}
+
+// command is the call of a script, as Redis takes it.
+func (c *Client) command(l *life, script string, args ...any) []any {
+	command := make([]any, 0, 3+len(c.keys)+len(args))
+	command = append(command, "evalsha", l.scripts[script], len(c.keys))
+	return append(append(command, c.keys...), args...)
+}
+
+// failed says what the failure of a call means, and ends the life if it is that.
+func (c *Client) failed(l *life, err error) error {
+	err = classify(err)
+	if errors.Is(err, errStale) {
+		l.retired.Store(true)
+	}
+	return err
 }
 
 // observe reports a round trip to whoever wants to know.
@@ -226,9 +239,6 @@ func (c *Client) alive(ctx context.Context) (*life, error) {
 	}
 	return c.recover(ctx)
 }
-
-// retire ends a life whose scripts Redis does not know (any more).
-func (c *Client) retire(l *life) { l.retired.Store(true) }
 
 // wait pauses, or until the context ends.
 func wait(ctx context.Context, d time.Duration) {

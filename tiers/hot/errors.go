@@ -30,8 +30,8 @@ var (
 	// ErrScript: a script failed in the middle, which is a bug here; what it had
 	// written stays, so it comes with ErrUnknown.
 	ErrScript = errors.New("script failed")
-	// ErrFull: the reply to a batch was full before this read's turn.
-	ErrFull = errors.New("reply full")
+	// ErrAgain: this read of a batch was not answered, and can be made again.
+	ErrAgain = errors.New("read again")
 	// ErrMissing: a record that an index names is not there.
 	ErrMissing = errors.New("record missing")
 	// ErrReply: a reply that does not follow its script's format.

@@ -2,19 +2,35 @@ package hot
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// referenceBytes is the length of a reference: mod revision 7, position 7, sub 3,
-// record length 4.
-const referenceBytes = 21
-
-func (d *decoder) reference() Stored {
-	return Stored{Mod: Revision(d.int7()), Position: Position(d.int7()), Sub: int64(d.uint(3)), Bytes: int(d.uint(4))}
+// records gives the records of entries, from memory where they were read before.
+func (c *Client) records(ctx context.Context, at Revision, of []entry) ([]Item, error) {
+	if len(of) == 0 {
+		return nil, nil
+	}
+	l, err := c.alive(ctx)
+	if err != nil {
+		return nil, err
+	}
+	items := make([]Item, len(of))
+	missing, places := l.records.find(of, items)
+	if len(missing) == 0 {
+		return items, nil
+	}
+	fetched, err := c.fetch(ctx, at, missing)
+	if err != nil {
+		return nil, err
+	}
+	for i, place := range places {
+		items[place] = fetched[i]
+	}
+	l.records.add(missing, fetched)
+	return items, nil
 }
 
 // fetch reads records without a script. A record never changes, so it can be read
@@ -43,30 +59,20 @@ func (c *Client) fetchOnce(ctx context.Context, names []string) (records []any, 
 	if err != nil {
 		return nil, 0, err
 	}
-	fence := append([]any{"evalsha", l.scripts[scriptFence], len(c.keys)}, c.keys...)
 	var reads *redis.SliceCmd
-	var vouched *redis.Cmd
+	var fence *redis.Cmd
 	started := time.Now()
 	_, err = c.parts.Redis.Pipelined(ctx, func(p redis.Pipeliner) error {
 		reads = p.HMGet(ctx, c.names[recKey], names...)
-		vouched = p.Do(ctx, fence...)
+		fence = p.Do(ctx, c.command(l, scriptFence)...)
 		return nil
 	})
 	c.observe(ctx, "fetch", started, err)
 	if err != nil {
-		if err = classify(err); errors.Is(err, errStale) {
-			c.retire(l)
-		}
-		return nil, 0, err
+		return nil, 0, c.failed(l, err)
 	}
-	text, err := vouched.Text()
-	if err != nil {
-		return nil, 0, fmt.Errorf("fence: %w: %w", ErrReply, err)
-	}
-	d := decoder{rest: bytesOf(text)}
-	d.revision()
-	compacted = d.compacted()
-	return reads.Val(), compacted, d.end()
+	_, compacted, err = vouched(fence)
+	return reads.Val(), compacted, err
 }
 
 func itemsOf(at Revision, of []Stored, records []any, compacted Revision) ([]Item, error) {

@@ -3,7 +3,6 @@ package hot
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 )
 
@@ -40,49 +39,23 @@ func (c *Client) ReleaseHold(ctx context.Context, h Hold) error {
 	return err
 }
 
-// Stored names one stored version: its revision and where its record lies.
-type Stored struct {
-	Mod      Revision
-	Position Position
-	Sub      int64
-	// Bytes is the length of the record.
-	Bytes int
-}
-
-// name is the record's field in rec.
-func (s *Stored) name() string {
-	name := strconv.FormatInt(int64(s.Position), 10)
-	if s.Sub != 0 {
-		name += ":" + strconv.FormatInt(s.Sub, 10)
+// StoredAt lists, in order of key, the versions that were the state at a revision
+// that the hold keeps. It goes on at next until that is done.
+func (c *Client) StoredAt(ctx context.Context, h Hold, r Revision, from Cursor) (page []Stored, next Cursor, err error) {
+	read := PageRead(FromSpan([]byte{0}), PageOptions{Revision: r, From: from})
+	read.held = &h.Compacted
+	out, err := c.index(ctx, read)
+	if err == nil {
+		err = out.Err
 	}
-	return name
-}
-
-// StoredLive lists, in no useful order, versions that are alive now and were so
-// at revision r. It goes on at next until that is empty.
-func (c *Client) StoredLive(ctx context.Context, r Revision, next string) ([]Stored, string, error) {
-	return c.stored(ctx, "live", r, next)
-}
-
-// StoredOld lists versions that have been replaced since, but were alive at
-// revision r. Listed after StoredLive it completes the state at r; a version
-// replaced in between may be in both.
-func (c *Client) StoredOld(ctx context.Context, r Revision, next string) ([]Stored, string, error) {
-	return c.stored(ctx, "old", r, next)
-}
-
-func (c *Client) stored(ctx context.Context, mode string, r Revision, next string) ([]Stored, string, error) {
-	reply, err := c.read(ctx, scriptHistory, nil, mode, int64(r), next)
 	if err != nil {
-		return nil, "", err
+		return nil, Cursor{}, fmt.Errorf("list the state at revision %d: %w", r, err)
 	}
-	d := decoder{rest: reply}
-	out := make([]Stored, min(d.length(), len(d.rest)/referenceBytes))
-	for i := range out {
-		out[i] = d.reference()
+	page = make([]Stored, len(out.entries))
+	for i := range page {
+		page[i] = out.entries[i].Stored
 	}
-	next = string(d.text())
-	return out, next, d.end()
+	return page, out.Next, nil
 }
 
 // Records reads the records of stored versions that a hold keeps, in their order.

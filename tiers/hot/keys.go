@@ -32,10 +32,12 @@ func keyNames(keyspace string) []string {
 	return names
 }
 
-// Places in keyNames: the stream that followers wait on, and the records.
+// Places in keyNames: the stream that followers wait on, and what is read without
+// a script.
 const (
-	cutsKey = 1
-	recKey  = 9
+	cutsKey  = 1
+	recKey   = 9
+	entryKey = 10
 )
 
 // id8 is a 64-bit id as Redis keeps it: eight bytes, big-endian.
@@ -50,3 +52,6 @@ func bytesOf(text string) []byte {
 	}
 	return unsafe.Slice(unsafe.StringData(text), len(text))
 }
+
+// textOf views bytes as a text without copying; nobody may write to them after.
+func textOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

@@ -2,8 +2,6 @@ package hot
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
 )
 
@@ -18,30 +16,31 @@ type Cursor struct {
 // Done says that nothing is left to read.
 func (c Cursor) Done() bool { return len(c.Key) == 0 }
 
-// Read is one read of a batch. Revision 0 is the current one.
+// Read is one read of a range. Revision 0 is the current one.
 type Read struct {
-	kind     byte
+	mode     string
 	flags    byte
 	span     Span
 	cursor   []byte
 	revision Revision
-	limit    uint32
+	// held, if set, is the compacted revision of a Hold to go by.
+	held  *Revision
+	limit uint32
+	// records says that the page wants records, not only keys or places.
+	records bool
 }
 
+// What lua/read.lua does, and its flags.
 const (
-	readGet byte = iota + 1
-	readPage
-	readCount
+	readPage  = "page"
+	readCount = "count"
+
+	flagKeys  byte = 1
+	flagTotal byte = 2
 )
 
-// GetRead reads one key at the current revision.
-func GetRead(key []byte, keysOnly bool) Read {
-	r := Read{kind: readGet, span: KeySpan(key)}
-	if keysOnly {
-		r.flags = 1
-	}
-	return r
-}
+// itemsMax is the most items of a page that names no limit.
+const itemsMax = 1<<32 - 1
 
 // PageOptions are the choices of a page.
 type PageOptions struct {
@@ -57,7 +56,7 @@ type PageOptions struct {
 
 // PageRead reads a page of a span.
 func PageRead(span Span, o PageOptions) Read {
-	r := Read{kind: readPage, span: span, cursor: o.From.member, revision: o.Revision, limit: 1<<32 - 1}
+	r := Read{mode: readPage, span: span, cursor: o.From.member, revision: o.Revision, limit: itemsMax, records: !o.KeysOnly}
 	if o.From.Key != nil {
 		r.span = span.After(o.From.Key)
 	}
@@ -65,79 +64,66 @@ func PageRead(span Span, o PageOptions) Read {
 		r.limit = uint32(o.Limit)
 	}
 	if o.KeysOnly {
-		r.flags |= 1
+		r.flags |= flagKeys
 	}
 	if o.Count {
-		r.flags |= 2
+		r.flags |= flagTotal
 	}
 	return r
 }
 
 // CountRead counts a stretch of a span.
 func CountRead(span Span, revision Revision, from Cursor) Read {
-	r := Read{kind: readCount, span: span, cursor: from.member, revision: revision}
+	r := Read{mode: readCount, span: span, cursor: from.member, revision: revision, limit: itemsMax}
 	if from.Key != nil {
 		r.span = span.After(from.Key)
 	}
 	return r
 }
 
-// ReadResult is what one read gave.
+// ReadResult is what a read gave.
 type ReadResult struct {
-	// Err is nil, ErrCompacted, ErrFuture or ErrFull.
+	// Revision and Compacted are the keyspace's when the index was read.
+	Revision, Compacted Revision
+	// Err is nil, ErrCompacted, ErrFuture or, of a batch, ErrAgain.
 	Err error
 	// Items are in order of key.
 	Items []Item
-	// stored is what a page names before its records are fetched.
-	stored []Stored
 	// Count is the whole span's for a page that asked for it, else the stretch's.
 	Count int64
 	Next  Cursor
+	// entries are a page's before its records are fetched.
+	entries []entry
 }
 
-// ReadReply is the reply to a batch of reads, all made at one instant.
-type ReadReply struct {
-	Revision, Compacted Revision
-	Results             []ReadResult
-}
-
-// Reads makes a batch of reads. A page ends after about bytesMax, and so does the
-// reply: reads that do not fit are answered with ErrFull.
-func (c *Client) Reads(ctx context.Context, bytesMax int, batch []Read) (ReadReply, error) {
-	program := make([]byte, 0, 21*len(batch))
-	args := make([]any, 2, 2+3*len(batch))
-	for i := range batch {
-		r := &batch[i]
-		at := len(args) + 1
-		args = append(args, notNil(r.span.from), notNil(r.span.to), notNil(r.cursor))
-		program = append(program, r.kind, r.flags, r.span.kind)
-		program = binary.BigEndian.AppendUint16(program, uint16(at))
-		program = binary.BigEndian.AppendUint16(program, uint16(at+1))
-		program = binary.BigEndian.AppendUint16(program, uint16(at+2))
-		program = binary.BigEndian.AppendUint64(program, uint64(r.revision))
-		program = binary.BigEndian.AppendUint32(program, r.limit)
+// Read makes one read. A page ends after about bytesMax.
+func (c *Client) Read(ctx context.Context, bytesMax int, r Read) (ReadResult, error) {
+	out, err := c.index(ctx, r)
+	if err != nil || out.Err != nil || !r.records {
+		return out, err
 	}
-	args[0], args[1] = bytesMax, program
-	reply, err := c.read(ctx, scriptRead, leadingRevision, args...)
+	at := r.revision
+	if at == 0 {
+		at = out.Revision
+	}
+	return out, c.fill(ctx, &out, at, bytesMax)
+}
+
+// index reads what the index says of a span.
+func (c *Client) index(ctx context.Context, r Read) (ReadResult, error) {
+	floor := ""
+	if r.held != nil {
+		floor = decimal(int64(*r.held))
+	}
+	reply, err := c.read(ctx, scriptRead, leadingRevision, r.mode, int64(r.revision), floor,
+		int64(r.span.kind), notNil(r.span.from), notNil(r.span.to), notNil(r.cursor), int64(r.limit), int64(r.flags))
 	if err != nil {
-		return ReadReply{}, err
+		return ReadResult{}, err
 	}
 	d := decoder{rest: reply}
-	out := ReadReply{Revision: d.revision(), Compacted: d.compacted(), Results: make([]ReadResult, len(batch))}
-	for i := range batch {
-		out.Results[i] = d.readResult(&batch[i])
-	}
+	out := d.readResult(r)
 	if err := d.end(); err != nil {
-		return ReadReply{}, fmt.Errorf("read: %w", err)
-	}
-	for i := range batch {
-		at := batch[i].revision
-		if at == 0 {
-			at = out.Revision
-		}
-		if err := c.fill(ctx, &out.Results[i], at, bytesMax); err != nil {
-			return ReadReply{}, err
-		}
+		return ReadResult{}, fmt.Errorf("read: %w", err)
 	}
 	return out, nil
 }
@@ -145,24 +131,24 @@ func (c *Client) Reads(ctx context.Context, bytesMax int, batch []Read) (ReadRep
 // fill fetches the records of a page until it has bytesMax, and lets the page end
 // there.
 func (c *Client) fill(ctx context.Context, r *ReadResult, at Revision, bytesMax int) error {
-	if len(r.stored) == 0 {
+	if len(r.entries) == 0 {
 		return nil
 	}
 	n, size := 0, 0
-	for n < len(r.stored) && size < bytesMax {
-		size += r.stored[n].Bytes
+	for n < len(r.entries) && size < bytesMax {
+		size += r.entries[n].Bytes
 		n++
 	}
-	cut := n < len(r.stored)
-	items, err := c.fetch(ctx, at, r.stored[:n])
-	if errors.Is(err, ErrCompacted) {
-		*r = ReadResult{Err: ErrCompacted}
+	cut := n < len(r.entries)
+	items, err := c.records(ctx, at, r.entries[:n])
+	if isCompacted(err) {
+		*r = ReadResult{Revision: r.Revision, Compacted: r.Compacted, Err: ErrCompacted}
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	r.Items, r.stored = items, nil
+	r.Items, r.entries = items, nil
 	if cut {
 		last := items[n-1].Key
 		r.Next = Cursor{Key: append(last[:len(last):len(last)], 0)}
@@ -177,48 +163,43 @@ func notNil(b []byte) []byte {
 	return b
 }
 
-func (d *decoder) readResult(r *Read) ReadResult {
+func (d *decoder) readResult(r Read) ReadResult {
+	out := ReadResult{Revision: d.revision(), Compacted: d.compacted()}
 	switch d.byte() {
 	case 1:
-		return ReadResult{Err: ErrCompacted}
+		out.Err = ErrCompacted
+		return out
 	case 2:
-		return ReadResult{Err: ErrFuture}
-	case 3:
-		return ReadResult{Err: ErrFull}
-	}
-	var out ReadResult
-	if r.kind == readGet {
-		if d.byte() == 1 {
-			out.Items = []Item{d.item()}
-			out.Count = 1
-		}
+		out.Err = ErrFuture
 		return out
 	}
 	out.Count = d.int8()
-	if r.kind == readPage {
+	if r.mode == readPage {
 		d.page(r, &out)
 	}
 	out.Next = Cursor{Key: d.text(), member: d.text()}
 	return out
 }
 
-// page reads what a page holds: items if only keys were asked for, else where their
-// records lie.
-func (d *decoder) page(r *Read, out *ReadResult) {
+// page reads what a page holds: entries, and if only keys were asked for, items
+// made of them.
+func (d *decoder) page(r Read, out *ReadResult) {
 	n := d.length()
-	if n > len(d.rest)/referenceBytes {
+	if n > len(d.rest)/entryBytes {
 		d.failed = true
 		return
 	}
-	if r.flags&1 == 0 {
-		out.stored = make([]Stored, n)
-		for i := range out.stored {
-			out.stored[i] = d.reference()
+	if r.flags&flagKeys == 0 {
+		out.entries = make([]entry, n)
+		for i := range out.entries {
+			out.entries[i] = d.entry()
 		}
 		return
 	}
 	out.Items = make([]Item, n)
 	for i := range out.Items {
-		out.Items[i] = d.item()
+		key := d.text()
+		e := d.entry()
+		out.Items[i] = e.bare(key)
 	}
 }

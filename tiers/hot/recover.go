@@ -90,7 +90,8 @@ func (c *Client) born(ctx context.Context, reply []string) (*life, error) {
 	if err != nil {
 		return nil, classify(err)
 	}
-	next := &life{incarnation: reply[1], term: term, cluster: cluster, corrupt: reply[5], scripts: shas}
+	next := &life{incarnation: reply[1], term: term, cluster: cluster, corrupt: reply[5], scripts: shas,
+		records: newRecordCache(c.settings.RecordCacheBytes)}
 	next.seen.Store(revision)
 	return next, nil
 }

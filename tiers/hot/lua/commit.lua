@@ -89,7 +89,7 @@ local function add_record(name, value)
   records[name] = value
   record_list[record_n + 1], record_list[record_n + 2] = name, value
   record_n = record_n + 2
-  bytes = bytes + #value + #name
+  bytes = bytes + #value + #name + RECORD_OVERHEAD
 end
 
 -- flush writes what the batch has decided so far. The first command is one that
@@ -180,11 +180,10 @@ local function end_events()
   end
 end
 
-local function supersede(key, mod, position, n)
-  local member = escape(key) .. pack(HIST_FORMAT, mod, revision, position, n)
-  hist_list[hist_n + 1], hist_list[hist_n + 2] = 0, member
+-- checkpoint lets readers of old revisions begin at event n of this transaction.
+local function checkpoint(key, n)
+  hist_list[hist_n + 1], hist_list[hist_n + 2] = 0, hist_member(key, revision, tail, n)
   hist_n = hist_n + 2
-  bytes = bytes + #member
 end
 
 -- pending_record also finds the transaction's own first event.
@@ -207,7 +206,7 @@ local function put(flags, key, value, lease)
     if flags % 2 == 1 then value = sub(rec, REC_HEADER + 1 + #key) end
     if flags % 4 >= 2 then lease = old_lease end
     n = begin_event()
-    supersede(key, mod, position, psub)
+    if (version + 1) % CHECKPOINT == 0 then checkpoint(key, n) end
     emit(n, 0, create, version + 1, lease, position, psub, mod, key, value)
     set_entry(key, pack(ENTRY_FORMAT, create, revision, version + 1, lease, tail, n, REC_HEADER + #key + #value))
   else
@@ -226,7 +225,7 @@ local function delete(key, wanted)
   local prev = ''
   if wanted then prev = item(mod, pending_record(position, psub)) end
   local n = begin_event()
-  supersede(key, mod, position, psub)
+  checkpoint(key, n)
   emit(n, 1, 0, 0, NO_LEASE, position, psub, mod, key, '')
   set_entry(key, false)
   return prev

@@ -43,13 +43,12 @@ local function drop(r, position, n, fields, members)
   local own = ppos == position
   if ppos > 0 and ((own and r < limit) or (not own and r > swept)) then
     local old = field(ppos, psub)
-    local member = escape(record_key(rec)) .. pack(HIST_FORMAT, pmod, r, ppos, psub)
-    fields[#fields + 1], members[#members + 1] = old, member
-    bytes = bytes - call('HSTRLEN', REC, old) - #old - #member
+    fields[#fields + 1], members[#members + 1] = old, hist_member(record_key(rec), pmod, ppos, psub)
+    bytes = bytes - call('HSTRLEN', REC, old) - #old - RECORD_OVERHEAD
   end
   if flags % 2 == 1 and r < limit then
-    fields[#fields + 1] = name
-    bytes = bytes - #rec - #name
+    fields[#fields + 1], members[#members + 1] = name, hist_member(record_key(rec), r, position, n)
+    bytes = bytes - #rec - #name - RECORD_OVERHEAD
   end
   return count
 end

@@ -21,14 +21,19 @@ local ENTRY_FORMAT = '>I7I7I7c8I7I3I4'
 -- (0: none), key length; then key, then value.
 local REC_FORMAT = '>BI3I7I7c8I7I3I7I4'
 local REC_HEADER = 47
--- HIST member: escaped key, then mod, end, position, sub. The version was the
--- key's state from revision mod up to, not including, end.
-local HIST_FORMAT = '>I7I7I7I3'
-local HIST_TAIL = 24
+-- HIST member: escaped key, then mod, position, sub of an event that later
+-- readers of old revisions begin at: each deletion, and each CHECKPOINT-th
+-- version of a key. From there they go from record to record, as each names the
+-- version that it replaced, so no walk is longer than CHECKPOINT.
+local HIST_FORMAT = '>I7I7I3'
+local HIST_TAIL = 17
+local CHECKPOINT = 8
+-- What a record costs in memory beyond its bytes: nodes of the index.
+local RECORD_OVERHEAD = 64
 local NO_LEASE = '\0\0\0\0\0\0\0\0'
 local CHUNK = 4000
 
-local function int(n) return format('%.0f', n) end
+local function int(n) return format('%d', n) end
 
 -- field names the record of one event: "<position>" or "<position>:<sub>".
 local function field(position, s)
@@ -46,21 +51,16 @@ local function item(mod, rec)
   return pack('>I7I4', mod, #rec) .. rec
 end
 
--- A reference names a version and where its record lies: mod, position, sub,
--- length of the record ('>I7I7I3I4').
-local function live_reference(entry)
-  return sub(entry, 8, 14) .. sub(entry, 30, 43)
-end
-
-local function old_reference(mod, position, n)
-  return pack('>I7I7I3I4', mod, position, n, call('HSTRLEN', REC, field(position, n)))
-end
-
 -- escape keeps the order of keys where more bytes follow: NUL becomes NUL 255,
 -- and NUL 1 ends the key.
 local function escape(key)
   if find(key, '\0', 1, true) then key = gsub(key, '%z', '\0\255') end
   return key .. '\0\1'
+end
+
+-- hist_member names an event of a key in HIST.
+local function hist_member(key, mod, position, n)
+  return escape(key) .. pack(HIST_FORMAT, mod, position, n)
 end
 
 local function unescape(member)

@@ -1,194 +1,142 @@
--- read: a batch of reads at the current revision or at one given.
+-- read: a page of a range at the current revision or at one given, or of a count.
 --
--- ARGV: 1 bytes after which the reply is full, 2 program, then strings.
--- Program, per read ('>BBBHHHI8I4'): kind, flags (1: keys only, 2: count the
---   whole span too, where r is the current revision), span kind, string, string,
---   string with the HIST member to go on after (or an empty one), revision (0:
---   the current one), most keys in the page.
--- Kinds: 1 get one key, 2 a page of a range, 3 a page of a count.
--- Reply: revision, compacted+1 ('>I8I8'), then per read its status ('>B',
---   0 done, 1 compacted, 2 future, 3 not read: the reply is full), and if done
---   get: 0, or 1 and the item;
---   page: total count, number of versions ('>I8I4'), these by key: items if keys
---     only, else references; then where the next page begins: a key and a HIST
---     member, each after its length ('>I4'); an empty key means that the span is
---     exhausted;
---   count: keys counted ('>I8'), then where to go on, likewise.
--- Items: mod revision, record length, record ('>I7I4').
--- References (see lib.lua) name the records, which are then read without a script:
--- that would copy each of them twice.
+-- ARGV: 1 mode ('page' or 'count'), 2 revision (0: the current one), 3 the
+--   compacted revision to go by (a reader that holds history may go below the
+--   current one), '' for the current one, 4 span kind, 5 and 6 its bounds, 7 the
+--   HIST member to go on after, or '', 8 most keys in a page, 9 flags (1: keys
+--   too, 2: count the whole span too, where it is read at the current revision).
+-- Reply: revision, compacted+1, status (0 done, 1 compacted, 2 future)
+--   ('>I8I8B'), and if done
+--   page: total count, number of versions ('>I8I4'), their entries by key, each
+--     after its key ('>I4', key) if keys are wanted;
+--   count: keys counted ('>I8');
+--   then where the next page begins: a key and a HIST member, each after its
+--   length ('>I4'); an empty key means that the span is exhausted.
+-- Entries say where the records lie; those are then read without a script, which
+-- would copy each of them twice.
 -- Nothing is changed.
 
 local s, failure = state()
 if failure then return failure end
 
-local GET, PAGE, COUNT = 1, 2, 3
-local SCAN = 1000
-local bytes_max, program = tonumber(ARGV[1]), ARGV[2]
-local out, out_n, out_bytes = {}, 0, 0
+-- Bounds of one call: keys or members looked at, and bytes of records read on
+-- the way from later versions to older ones.
+local SCAN, WALK_BYTES = 1000, 1048576
+local mode, r, floor = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]) or s.compacted
+local kind, a, b, cursor, most, flags = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
+local counting, keys_too = mode == 'count', flags % 2 == 1
+if r == 0 then r = s.revision end
 
-local function emit(value)
-  out_n, out_bytes = out_n + 1, out_bytes + #value
-  out[out_n] = value
+local function header(status)
+  return pack('>I8I8B', s.revision, s.compacted + 1, status)
 end
 
--- bare builds an item without a value from an entry.
-local function bare(key, e)
-  local create, mod, version, lease = parse(ENTRY_FORMAT, e)
-  return item(mod, pack(REC_FORMAT, 0, 1, create, version, lease, 0, 0, 0, #key) .. key)
+if r < floor then return header(1) end
+if r > s.revision then return header(2) end
+
+local function text(value) return pack('>I4', #value) .. value end
+
+local function reply(total, n, entries, next_key, member)
+  local numbers = counting and pack('>I8', n) or pack('>I8I4', total, n)
+  return header(0) .. numbers .. (counting and '' or table.concat(entries)) .. text(next_key) .. text(member)
 end
 
--- without_value cuts the value off a record.
-local function without_value(rec)
-  return sub(rec, 1, REC_HEADER + #record_key(rec))
-end
+local min, max = lex_bounds(kind, a, b)
 
-local function get(key, keys_only)
-  local e = call('HGET', ENTRY, key)
-  if not e then return emit('\0') end
-  if keys_only then return emit('\1' .. bare(key, e)) end
-  local _, mod, _, _, position, n = parse(ENTRY_FORMAT, e)
-  emit('\1' .. item(mod, call('HGET', REC, field(position, n))))
-end
-
--- live_scan gives one scan of the span's live keys: those that existed at r.
-local function live_scan(min, max, r, most)
-  local keys = call('ZRANGEBYLEX', LIVE, min, max, 'LIMIT', 0, most)
+-- current reads the span as it is now.
+local function current()
+  if counting then return reply(0, call('ZLEXCOUNT', LIVE, min, max), nil, '', '') end
+  local total = flags >= 2 and call('ZLEXCOUNT', LIVE, min, max) or 0
+  local limit = math.min(most, SCAN)
+  local keys = call('ZRANGEBYLEX', LIVE, min, max, 'LIMIT', 0, limit)
   local found = many(ENTRY, keys, #keys)
-  local kept, n = {}, 0
-  for i = 1, #keys do
-    local _, mod = parse('>I7I7', found[i])
-    if mod <= r then
-      n = n + 1
-      kept[n] = { key = keys[i], entry = found[i] }
-    end
+  if keys_too then
+    for i = 1, #keys do found[i] = text(keys[i]) .. found[i] end
   end
-  return kept, n, #keys == most and keys[#keys] or nil
+  return reply(total, #keys, found, #keys == limit and keys[limit] .. '\0' or '', '')
 end
 
--- old_scan gives one scan of HIST: the versions that were the state at r.
-local function old_scan(hmin, hmax, r, most)
-  local members = call('ZRANGEBYLEX', HIST, hmin, hmax, 'LIMIT', 0, most)
-  local kept, n = {}, 0
+-- heads lists, in order, the keys of a stretch of HIST that changed after r, with
+-- the first event after r that HIST has of each; then the last member looked at,
+-- if there are more.
+local function heads(hmin, hmax)
+  local members = call('ZRANGEBYLEX', HIST, hmin, hmax, 'LIMIT', 0, SCAN)
+  local keys, head = {}, {}
   for i = 1, #members do
-    local mod, ends, position, sequence = parse(HIST_FORMAT, sub(members[i], -HIST_TAIL))
-    if mod <= r and r < ends then
-      n = n + 1
-      kept[n] = { key = unescape(members[i]), mod = mod, position = position, sub = sequence }
+    local mod, position, n = parse(HIST_FORMAT, sub(members[i], -HIST_TAIL))
+    if mod > r then
+      local key = unescape(members[i])
+      if not head[key] then
+        keys[#keys + 1], head[key] = key, { position, n }
+      end
     end
   end
-  return kept, n, #members == most and members[#members] or nil
+  return keys, head, members[SCAN]
 end
 
--- below counts the elements of a list, sorted by key, that lie below key.
-local function below(list, n, key)
-  local low, high = 0, n
-  while low < high do
-    local middle = math.floor((low + high + 1) / 2)
-    if less(list[middle].key, key) then low = middle else high = middle - 1 end
+local walked = 0
+
+-- version_at walks back from an event after r to the version that was the state
+-- at r, and gives its entry; nil if there was none.
+local function version_at(position, n)
+  while true do
+    local rec = call('HGET', REC, field(position, n))
+    if not rec then error({ err = 'TIERD_MISSING no record at position ' .. field(position, n) }) end
+    walked = walked + #rec
+    local _, _, _, _, _, before, before_n, mod = parse(REC_FORMAT, rec)
+    if before == 0 then return nil end
+    position, n = before, before_n
+    if mod <= r then
+      rec = call('HGET', REC, field(position, n))
+      if not rec then error({ err = 'TIERD_MISSING no record at position ' .. field(position, n) }) end
+      walked = walked + #rec
+      local _, _, create, version, lease = parse(REC_FORMAT, rec)
+      return pack(ENTRY_FORMAT, create, mod, version, lease, position, n, #rec)
+    end
   end
-  return low
 end
 
--- scan gives what existed at r in a first stretch of the span: live keys, old
--- versions, and where the next stretch begins (a key, and a member of HIST if
--- the stretch ended among the versions of that key).
-local function scan(kind, a, b, r, cursor, live_most, old_most)
-  local min, max = lex_bounds(kind, a, b)
-  local live, live_n, last = live_scan(min, max, r, live_most)
-  local next_key = last and last .. '\0'
-  if r == s.revision then return live, live_n, {}, 0, next_key, '' end
+-- entry_at gives the entry of a key as it was at r.
+local function entry_at(head, e)
+  if head then return version_at(head[1], head[2]) end
+  local create, mod, _, _, position, n = parse(ENTRY_FORMAT, e)
+  if mod <= r then return e end
+  if create <= r then return version_at(position, n) end
+end
+
+-- earlier reads a stretch of the span as it was at r: keys alive now and keys
+-- that HIST knows, merged.
+local function earlier()
+  local live = call('ZRANGEBYLEX', LIVE, min, max, 'LIMIT', 0, SCAN)
+  local found = many(ENTRY, live, #live)
+  local next_key, member = #live == SCAN and live[SCAN] .. '\0' or '', ''
   local hmin, hmax = lex_bounds(kind, a, b, escape)
   if cursor ~= '' then hmin = '(' .. cursor end
-  if last then hmax = '(' .. escape(next_key) end
-  local old, old_n, member = old_scan(hmin, hmax, r, old_most)
-  if member then
-    next_key = unescape(member)
-    live_n = below(live, live_n, next_key)
+  if next_key ~= '' then hmax = '(' .. escape(next_key) end
+  local old, head, last = heads(hmin, hmax)
+  if last then
+    next_key = unescape(last)
+    if head[next_key] then next_key = next_key .. '\0' else member = last end
   end
-  return live, live_n, old, old_n, next_key, member or ''
-end
-
--- merge puts both lists into one, by key. No key is in both.
-local function merge(live, live_n, old, old_n)
-  if old_n == 0 then return live, live_n end
-  local out, i, j = {}, 1, 1
-  for n = 1, live_n + old_n do
-    if j > old_n or (i <= live_n and less(live[i].key, old[j].key)) then
-      out[n], i = live[i], i + 1
-    else
-      out[n], j = old[j], j + 1
+  local out, n, i, j = {}, 0, 1, 1
+  while true do
+    local key, e = live[i], found[i]
+    if not key or (old[j] and less(old[j], key)) then key, e = old[j], nil end
+    if not key or (next_key ~= '' and not less(key, next_key)) then break end
+    if n == most or walked > WALK_BYTES then
+      next_key, member = key, ''
+      break
+    end
+    if e then i = i + 1 end
+    if key == old[j] then j = j + 1 end
+    local at_r = entry_at(head[key], e)
+    if at_r then
+      n = n + 1
+      out[n] = keys_too and text(key) .. at_r or at_r
     end
   end
-  return out, live_n + old_n
+  return reply(0, n, out, next_key, member)
 end
 
-local function reference(one)
-  if one.entry then return live_reference(one.entry) end
-  return old_reference(one.mod, one.position, one.sub)
-end
-
--- bare_old is bare for a replaced version.
-local function bare_old(one)
-  return item(one.mod, without_value(call('HGET', REC, field(one.position, one.sub))))
-end
-
-local function page(flags, kind, a, b, r, limit, cursor)
-  local keys_only, total = flags % 2 == 1, 0
-  if flags >= 2 and r == s.revision then
-    local min, max = lex_bounds(kind, a, b)
-    total = call('ZLEXCOUNT', LIVE, min, max)
-  end
-  local live, live_n, old, old_n, next_key, member = scan(kind, a, b, r, cursor, math.min(limit, SCAN), SCAN)
-  local list, n = merge(live, live_n, old, old_n)
-  if n > limit then
-    n, next_key, member = limit, list[limit].key .. '\0', ''
-  end
-  emit(pack('>I8I4', total, n))
-  for i = 1, n do
-    if not keys_only then
-      emit(reference(list[i]))
-    elseif list[i].entry then
-      emit(bare(list[i].key, list[i].entry))
-    else
-      emit(bare_old(list[i]))
-    end
-  end
-  next_key = next_key or ''
-  emit(pack('>I4', #next_key) .. next_key .. pack('>I4', #member) .. member)
-end
-
-local function count(kind, a, b, r, cursor)
-  if r == s.revision and cursor == '' then
-    local min, max = lex_bounds(kind, a, b)
-    return emit(pack('>I8I4I4', call('ZLEXCOUNT', LIVE, min, max), 0, 0))
-  end
-  local _, live_n, _, old_n, next_key, member = scan(kind, a, b, r, cursor, CHUNK, CHUNK)
-  next_key = next_key or ''
-  emit(pack('>I8I4', live_n + old_n, #next_key) .. next_key .. pack('>I4', #member) .. member)
-end
-
-emit(pack('>I8I8', s.revision, s.compacted + 1))
-local at, size = 1, #program
-while at <= size do
-  local what, flags, kind, a, b, c, r, limit
-  what, flags, kind, a, b, c, r, limit, at = parse('>BBBHHHI8I4', program, at)
-  if r == 0 then r = s.revision end
-  if out_bytes > bytes_max then
-    emit('\3')
-  elseif r < s.compacted then
-    emit('\1')
-  elseif r > s.revision then
-    emit('\2')
-  else
-    emit('\0')
-    if what == GET then
-      get(ARGV[a], flags % 2 == 1)
-    elseif what == PAGE then
-      page(flags, kind, ARGV[a], ARGV[b], r, limit, ARGV[c])
-    else
-      count(kind, ARGV[a], ARGV[b], r, ARGV[c])
-    end
-  end
-end
-return table.concat(out)
+if r == s.revision and cursor == '' then return current() end
+return earlier()
