@@ -146,11 +146,13 @@ func (f *fan) paced(ctx context.Context, started time.Time, count int) error {
 			}
 		})
 	}
-	for n := range count {
-		if wait := time.Until(started.Add(time.Duration(n) * time.Second / putsPerSecond)); wait > 0 {
-			time.Sleep(wait)
+	ticker := time.NewTicker(time.Second / putsPerSecond)
+	defer ticker.Stop()
+	for n := 0; n < count; {
+		<-ticker.C
+		for due := int(time.Since(started).Seconds() * putsPerSecond); n < min(due, count); n++ {
+			queue <- handOver{n, time.Since(f.base)}
 		}
-		queue <- handOver{n, time.Since(f.base)}
 	}
 	close(queue)
 	workers.Wait()
