@@ -33,7 +33,7 @@ func newGenerator(random *rand.Rand) *generator {
 	case 0:
 		g.keys = 300
 	case 1:
-		g.bulky = 0.02
+		g.bulky = 0.005
 	}
 	return g
 }
@@ -84,7 +84,7 @@ func (g *generator) number() int64 {
 func (g *generator) some() []byte {
 	g.value++
 	if g.chance(g.bulky) {
-		return bytes.Repeat([]byte{byte(g.value)}, 100_000+g.IntN(500_000))
+		return bytes.Repeat([]byte{byte(g.value)}, 100_000+g.IntN(300_000))
 	}
 	return fmt.Appendf(nil, "v%d", g.value%7)
 }

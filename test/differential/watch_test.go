@@ -68,13 +68,14 @@ func TestSameWatchesAsEtcd(t *testing.T) {
 
 func sameWatches(t *testing.T, seed uint64) {
 	etcd := oracle.Start(t, oracle.Options{Configure: func(c *embed.Config) { c.WatchProgressNotifyInterval = notifyInterval }})
-	tierd := cluster.Start(t, cluster.Options{Args: []string{"--watch-progress-notify-interval", notifyInterval.String()}})
-	clients := []*clientv3.Client{etcd.Client(), tierd.Client()}
+	tierd := cluster.Start(t, cluster.Options{Frontends: 2, Args: []string{"--watch-progress-notify-interval", notifyInterval.String()}})
+	clients := []*clientv3.Client{etcd.Client(), tierd.Frontends[0].Client()}
+	watchers := []*clientv3.Client{clients[0], tierd.Frontends[1].Client()} // what one frontend writes, the other tells
 	g := newGenerator(mathrand.New(mathrand.NewPCG(seed, 1)))
 	const rounds = 12
 	for range rounds {
 		ctx, cancel := context.WithTimeout(t.Context(), watchBound)
-		streams := []*watched{openStream(t, ctx, "etcd", clients[0]), openStream(t, ctx, "tierd", clients[1])}
+		streams := []*watched{openStream(t, ctx, "etcd", watchers[0]), openStream(t, ctx, "tierd", watchers[1])}
 		for range 8 {
 			g.control(t, ctx, clients, streams)
 			for range g.IntN(8) {
@@ -246,8 +247,12 @@ func (s *watched) note(t *testing.T, r *pb.WatchResponse) {
 		if r.CompactRevision != 0 {
 			s.overtaken = append(s.overtaken, r.WatchId)
 		}
+		at := r.Header.Revision
+		if r.WatchId == clientv3.InvalidWatchID {
+			at = 0 // a refusal shows what that server has seen, which others may have overtaken
+		}
 		s.lives[r.WatchId] = append(s.lives[r.WatchId], fmt.Sprintf("created %v canceled %v compacted %d at %d: %s",
-			r.Created, r.Canceled, r.CompactRevision, r.Header.Revision, r.CancelReason))
+			r.Created, r.Canceled, r.CompactRevision, at, r.CancelReason))
 		delete(s.told, r.WatchId)
 		if r.Canceled {
 			delete(s.notify, r.WatchId)
