@@ -9,12 +9,11 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
-	"go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
+
+	"github.com/tierd/tierd/test/answers"
 )
 
 // call is one request: the full name of the method it is for, as gRPC has it, and
@@ -26,24 +25,6 @@ type call struct {
 
 func (c call) String() string { return fmt.Sprintf("%s{%v}", c.method, c.request) }
 
-// methods are all methods of the protocol by their full names, read from its
-// description, so that none can be forgotten.
-func methods() map[string]protoreflect.MethodDescriptor {
-	all := make(map[string]protoreflect.MethodDescriptor)
-	for _, file := range []protoreflect.FileDescriptor{
-		pb.File_rpc_proto, v3lockpb.File_v3lock_proto, v3electionpb.File_v3election_proto,
-	} {
-		for i := range file.Services().Len() {
-			service := file.Services().Get(i)
-			for j := range service.Methods().Len() {
-				method := service.Methods().Get(j)
-				all[fmt.Sprintf("/%s/%s", service.FullName(), method.Name())] = method
-			}
-		}
-	}
-	return all
-}
-
 // system answers, by one of its servers or by several in turns.
 type system struct {
 	name    string
@@ -54,7 +35,7 @@ type system struct {
 }
 
 func over(name string, clients ...*clientv3.Client) *system {
-	s := &system{name: name, client: clients[0], methods: methods()}
+	s := &system{name: name, client: clients[0], methods: answers.Methods()}
 	for _, client := range clients {
 		s.conns = append(s.conns, client.ActiveConnection())
 	}
@@ -78,7 +59,7 @@ func (s *system) answer(ctx context.Context, c call) (proto.Message, error) {
 		}
 		return collect(stream)
 	}
-	response, err := newMessage(method.Output())
+	response, err := answers.NewMessage(method.Output())
 	if err != nil {
 		return nil, err
 	}
@@ -92,14 +73,6 @@ func (s *system) answer(ctx context.Context, c call) (proto.Message, error) {
 		return nil, err
 	}
 	return response, nil
-}
-
-func newMessage(of protoreflect.MessageDescriptor) (proto.Message, error) {
-	kind, err := protoregistry.GlobalTypes.FindMessageByName(of.FullName())
-	if err != nil {
-		return nil, fmt.Errorf("find message %s: %w", of.FullName(), err)
-	}
-	return kind.New().Interface(), nil
 }
 
 // exchange sends one request on a stream, receives its response, and sees the

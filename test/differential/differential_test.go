@@ -1,7 +1,7 @@
 // Package differential runs the same random requests on tierd and on a real etcd
 // and compares the answers: every field of a response, code and text of an error,
-// and HashKV of every revision that can be asked for. What may differ is listed in
-// differences_test.go, each with its reason.
+// and HashKV of every revision that can be asked for. What may differ is listed with
+// its reason: methods and fields in package answers, the rest in differences_test.go.
 package differential
 
 import (
@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/tierd/tierd/test/answers"
 	"github.com/tierd/tierd/test/cluster"
 	"github.com/tierd/tierd/test/oracle"
 )
@@ -109,7 +110,7 @@ func (g *game) both(c call) (proto.Message, error) {
 // judge compares two answers to one call.
 func (g *game) judge(c call, want proto.Message, wantErr error, got proto.Message, gotErr error) {
 	g.Helper()
-	if diff := compare(want, wantErr, got, gotErr); diff != "" {
+	if diff := answers.Compare(want, wantErr, got, gotErr); diff != "" {
 		g.Fatalf("step %d: %v\n(-etcd +tierd):\n%s", g.step, c, diff)
 	}
 	g.count(c.method, wantErr)

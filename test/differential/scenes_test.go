@@ -17,6 +17,7 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/tierd/tierd/test/answers"
 	"github.com/tierd/tierd/test/cluster"
 )
 
@@ -198,7 +199,7 @@ func (g *game) corrupted() {
 		g.both(c)
 	}
 	_, err := g.tierd.answer(g.Context(), call{pb.KV_Range_FullMethodName, &pb.RangeRequest{Key: []byte("k")}})
-	if !strings.Contains(errorText(err), rpctypes.ErrorDesc(rpctypes.ErrGRPCCorrupt)) {
+	if !strings.Contains(answers.ErrorText(err), rpctypes.ErrorDesc(rpctypes.ErrGRPCCorrupt)) {
 		g.Errorf("tierd answers a read with %v while CORRUPT is up", err)
 	}
 }
