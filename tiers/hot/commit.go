@@ -1,6 +1,7 @@
 package hot
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -272,57 +273,63 @@ const firstString = 6
 func encodeBatch(lane *Lane, quotaBytes int64, batch []*Transaction) []any {
 	var e batchEncoder
 	for _, t := range batch {
-		e.countKeys(t)
+		e.collectKeys(t)
 	}
-	e.nextOther = firstString + e.keyCount
-	e.nextKey = firstString
-	e.keys = make([]any, 0, e.keyCount)
 	for _, t := range batch {
 		e.transaction(t)
 	}
 	args := make([]any, 0, 5+len(e.keys)+len(e.others))
-	args = append(args, lane.name, lane.sequence+1, quotaBytes, e.program, e.keyCount)
+	args = append(args, lane.name, lane.sequence+1, quotaBytes, e.program, len(e.keys))
 	return append(append(args, e.keys...), e.others...)
 }
 
 type batchEncoder struct {
-	keyCount           int
-	nextKey, nextOther int
-	keys, others       []any
-	program            []byte
+	keys, others []any
+	// last is the key that was laid out last; places say where each one lies that
+	// the program will name, in its order.
+	last    []byte
+	places  []int
+	program []byte
 }
 
 // prefetched says that the operation's key has an entry worth reading ahead.
 func (o *Operation) prefetched() bool { return o.kind <= opGet }
 
-func (e *batchEncoder) countKeys(t *Transaction) {
+// collectKeys lays out the keys. One that is named several times in a row, as in
+// a compare-and-swap, is sent once.
+func (e *batchEncoder) collectKeys(t *Transaction) {
 	for i := range t.Conditions {
 		if t.Conditions[i].target != targetUnchanged {
-			e.keyCount++
+			e.collect(t.Conditions[i].span.from)
 		}
 	}
 	for _, ops := range [][]Operation{t.Then, t.Else} {
 		for i := range ops {
 			if ops[i].prefetched() {
-				e.keyCount++
+				e.collect(ops[i].span.from)
 			}
 		}
 	}
 }
 
-func (e *batchEncoder) key(key []byte) int {
-	e.keys = append(e.keys, key)
-	e.nextKey++
-	return e.nextKey - 1
+func (e *batchEncoder) collect(key []byte) {
+	if e.last == nil || !bytes.Equal(e.last, key) {
+		e.keys = append(e.keys, key)
+		e.last = key
+	}
+	e.places = append(e.places, firstString+len(e.keys)-1)
+}
+
+// key is where the next key was laid out.
+func (e *batchEncoder) key() int {
+	at := e.places[0]
+	e.places = e.places[1:]
+	return at
 }
 
 func (e *batchEncoder) other(value []byte) int {
-	if value == nil {
-		value = []byte{}
-	}
-	e.others = append(e.others, value)
-	e.nextOther++
-	return e.nextOther - 1
+	e.others = append(e.others, notNil(value))
+	return firstString + len(e.keys) + len(e.others) - 1
 }
 
 func (e *batchEncoder) transaction(t *Transaction) {
@@ -351,7 +358,7 @@ func (e *batchEncoder) condition(c *Condition) {
 		how = c.span.kind
 		a, b = e.other(c.span.from), e.other(c.span.to)
 	} else {
-		a = e.key(c.span.from)
+		a = e.key()
 		if c.target == TargetValue || c.target == TargetLease {
 			b = e.other(c.value)
 		}
@@ -363,9 +370,9 @@ func (e *batchEncoder) operation(o *Operation) {
 	var a, b int
 	switch {
 	case o.kind == opPut:
-		a, b = e.key(o.span.from), e.other(o.value)
+		a, b = e.key(), e.other(o.value)
 	case o.prefetched():
-		a = e.key(o.span.from)
+		a = e.key()
 	default:
 		a, b = e.other(o.span.from), e.other(o.span.to)
 	}

@@ -48,6 +48,8 @@ local record_list, record_n = {}, 0
 local hist_list, hist_n = {}, 0
 local dirty, dirty_n = {}, 0
 local gone_leases, dropped = {}, 0
+-- leasing says that a key with a lease was written or replaced.
+local leasing = false
 
 -- prefetch reads the entries of list[first..last] that are not known yet.
 local function prefetch(list, first, last)
@@ -106,8 +108,10 @@ local function flush()
   for i = 1, dirty_n do
     local key = dirty[i]
     local old, new = before[key], entries[key]
-    local old_lease = old and sub(old, 22, 29) or NO_LEASE
-    local new_lease = new and sub(new, 22, 29) or NO_LEASE
+    local old_lease, new_lease = NO_LEASE, NO_LEASE
+    if leasing then
+      old_lease, new_lease = old and sub(old, 22, 29) or NO_LEASE, new and sub(new, 22, 29) or NO_LEASE
+    end
     if new then
       set[set_n + 1], set[set_n + 2] = key, new
       set_n = set_n + 2
@@ -164,20 +168,23 @@ local function begin_event()
   return events - 1
 end
 
+local function record_of(count, flags, create, version, lease, ppos, psub, pmod, key, value)
+  return pack(REC_FORMAT, flags, count, create, version, lease, ppos, psub, pmod, #key) .. key .. value
+end
+
 -- emit stores one event; the first one's record waits for the number of events.
 local function emit(n, flags, create, version, lease, ppos, psub, pmod, key, value)
   if n == 0 then
     head = { flags, create, version, lease, ppos, psub, pmod, key, value }
   else
-    add_record(field(tail, n), pack(REC_FORMAT, flags, 0, create, version, lease, ppos, psub, pmod, #key) .. key .. value)
+    add_record(field(tail, n), record_of(0, flags, create, version, lease, ppos, psub, pmod, key, value))
   end
 end
 
+local function first_record() return record_of(events, unpack(head)) end
+
 local function end_events()
-  if events > 0 then
-    local h = head
-    add_record(field(tail, 0), pack(REC_FORMAT, h[1], events, h[2], h[3], h[4], h[5], h[6], h[7], #h[8]) .. h[8] .. h[9])
-  end
+  if events > 0 then add_record(field(tail, 0), first_record()) end
 end
 
 -- checkpoint lets readers of old revisions begin at event n of this transaction.
@@ -189,22 +196,23 @@ end
 -- pending_record also finds the transaction's own first event.
 local function pending_record(position, n)
   if position == tail and n == 0 and events > 0 then
-    local h = head
-    return pack(REC_FORMAT, h[1], events, h[2], h[3], h[4], h[5], h[6], h[7], #h[8]) .. h[8] .. h[9]
+    return first_record()
   end
   return record(position, n)
 end
 
 local function put(flags, key, value, lease)
   local e, prev = entry(key), '\0'
+  leasing = leasing or lease ~= NO_LEASE
   local n
   if e then
     local create, mod, version, old_lease, position, psub = parse(ENTRY_FORMAT, e)
     local rec
     if flags % 2 == 1 or flags >= 4 then rec = pending_record(position, psub) end
     if flags >= 4 then prev = '\1' .. item(mod, rec) end
-    if flags % 2 == 1 then value = sub(rec, REC_HEADER + 1 + #key) end
+    if flags % 2 == 1 then value = record_value(rec, key) end
     if flags % 4 >= 2 then lease = old_lease end
+    leasing = leasing or old_lease ~= NO_LEASE
     n = begin_event()
     if (version + 1) % CHECKPOINT == 0 then checkpoint(key, n) end
     emit(n, 0, create, version + 1, lease, position, psub, mod, key, value)
@@ -221,7 +229,8 @@ end
 local function delete(key, wanted)
   local e = entry(key)
   if not e then return nil end
-  local _, mod, _, _, position, psub = parse(ENTRY_FORMAT, e)
+  local _, mod, _, lease, position, psub = parse(ENTRY_FORMAT, e)
+  leasing = leasing or lease ~= NO_LEASE
   local prev = ''
   if wanted then prev = item(mod, pending_record(position, psub)) end
   local n = begin_event()
@@ -291,7 +300,7 @@ local function holds(target, op, a, b, operand)
   if target == VALUE then
     if not e then return false end
     local _, _, _, _, position, n = parse(ENTRY_FORMAT, e)
-    local same = sub(record(position, n), REC_HEADER + 1 + #ARGV[a]) == ARGV[b]
+    local same = record_value(record(position, n), ARGV[a]) == ARGV[b]
     return same == (op == 0)
   end
   if target == LEASE then
@@ -375,6 +384,15 @@ local function transaction()
   if flags % 2 == 1 and (s.nospace or bytes > quota) then return NO_SPACE end
   local from, count = then_at, thens
   if outcome == ELSE then from, count = else_at, elses end
+  if count == 1 then -- most are like this: without lists
+    local kind, op_flags, a, b, lease = parse('>BBHHc8', program, from)
+    refusal = check(kind, op_flags, ARGV[a], lease)
+    if refusal then return refusal end
+    if kind >= DELETE_RANGE then flush() end
+    local result = execute(kind, op_flags, a, b, lease)
+    end_events()
+    return outcome, result
+  end
   local ranged = false
   for i = 0, count - 1 do
     local kind, op_flags, a, _, lease = parse('>BBHHc8', program, from + i * OP_SIZE)
@@ -396,9 +414,9 @@ local changed = false
 while at <= size do
   events, wrote_revision, head, revoked = 0, nil, nil, false
   local outcome, results = transaction()
-  out_n = out_n + 1
-  out[out_n] = pack('>BI8', outcome, wrote_revision or revision) .. (results or '')
-  outcomes[out_n] = wrote_revision and '1' or (revoked and '2' or '0')
+  out[out_n + 1], out[out_n + 2] = pack('>BI8', outcome, wrote_revision or revision), results or ''
+  out_n = out_n + 2
+  outcomes[out_n / 2] = wrote_revision and '1' or (revoked and '2' or '0')
   changed = changed or wrote_revision or revoked
 end
 

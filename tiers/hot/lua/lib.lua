@@ -46,6 +46,11 @@ local function record_key(rec)
   return sub(rec, REC_HEADER + 1, REC_HEADER + parse('>I4', rec, REC_HEADER - 3))
 end
 
+-- record_value cuts the value out of a record of a key.
+local function record_value(rec, key)
+  return sub(rec, REC_HEADER + 1 + #key)
+end
+
 -- item is a record as replies carry it: mod, length, record.
 local function item(mod, rec)
   return pack('>I7I4', mod, #rec) .. rec
