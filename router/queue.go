@@ -2,7 +2,6 @@ package router
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -23,6 +22,8 @@ type queue[Q, R any] struct {
 	limit weight
 	sizes prometheus.Observer
 	lanes sync.WaitGroup
+	// free holds items whose requests were answered, for later ones.
+	free sync.Pool
 }
 
 // weight is what a request adds to a batch.
@@ -42,6 +43,8 @@ type item[Q, R any] struct {
 	request Q
 	state   atomic.Int32
 	done    chan answer[R]
+	// limit ends the caller's waiting.
+	limit *time.Timer
 }
 
 type answer[R any] struct {
@@ -66,22 +69,23 @@ func newQueue[Q, R any](k *Keyspace, name string, weigh func(*Q) weight, limit w
 	}
 }
 
-// start runs a lane until the queue stops. serve answers every item it is given.
+// start runs a lane until the queue stops. serve answers every item it is given,
+// and keeps none.
 func (q *queue[Q, R]) start(serve func(batch []*item[Q, R])) {
 	q.lanes.Go(func() {
+		var batch []*item[Q, R]
 		var left *item[Q, R]
 		for {
 			first := left
-			left = nil
 			if first == nil {
 				select {
 				case first = <-q.items:
 				case <-q.stopped:
+					q.refuse()
 					return
 				}
 			}
-			var batch []*item[Q, R]
-			batch, left = q.collect(first)
+			batch, left = q.collect(first, batch[:0])
 			if len(batch) > 0 {
 				q.sizes.Observe(float64(len(batch)))
 				serve(batch)
@@ -90,8 +94,23 @@ func (q *queue[Q, R]) start(serve func(batch []*item[Q, R])) {
 	})
 }
 
-// collect takes what is queued, and gives back an item that did not fit.
-func (q *queue[Q, R]) collect(first *item[Q, R]) (batch []*item[Q, R], left *item[Q, R]) {
+// refuse answers what is queued when the queue stops.
+func (q *queue[Q, R]) refuse() {
+	var none R
+	for {
+		select {
+		case it := <-q.items:
+			if it.state.CompareAndSwap(itemQueued, itemTaken) {
+				it.finish(none, ErrStopped)
+			}
+		default:
+			return
+		}
+	}
+}
+
+// collect adds what is queued to a batch, and gives back an item that did not fit.
+func (q *queue[Q, R]) collect(first *item[Q, R], batch []*item[Q, R]) (_ []*item[Q, R], left *item[Q, R]) {
 	var total weight
 	for next := first; ; {
 		if total = total.plus(q.weigh(&next.request)); len(batch) > 0 && total.exceeds(q.limit) {
@@ -108,51 +127,75 @@ func (q *queue[Q, R]) collect(first *item[Q, R]) (batch []*item[Q, R], left *ite
 	}
 }
 
+// take gives an item for a request.
+func (q *queue[Q, R]) take(request Q) *item[Q, R] {
+	it, ok := q.free.Get().(*item[Q, R])
+	if !ok {
+		return &item[Q, R]{request: request, done: make(chan answer[R], 1), limit: time.NewTimer(q.timeout)}
+	}
+	it.request = request
+	it.state.Store(itemQueued)
+	it.limit.Reset(q.timeout)
+	return it
+}
+
+// give keeps an item for later that no lane knows (any more).
+func (q *queue[Q, R]) give(it *item[Q, R]) {
+	var none Q
+	it.request = none
+	it.limit.Stop()
+	q.free.Put(it)
+}
+
+// isStopped says whether the queue takes no more requests.
+func (q *queue[Q, R]) isStopped() bool {
+	select {
+	case <-q.stopped:
+		return true
+	default:
+		return false
+	}
+}
+
 // do sends a request and waits for its answer. An error is ErrTooManyRequests,
 // ErrUnavailable or ErrStopped when nothing was done, ErrOutcomeUnknown when the
 // time ran out while the request was under way, or what the lane answered.
 func (q *queue[Q, R]) do(ctx context.Context, request Q) (R, error) {
-	it := &item[Q, R]{request: request, done: make(chan answer[R], 1)}
 	var none R
-	select {
-	case <-q.stopped:
+	if q.isStopped() {
 		return none, ErrStopped
-	default:
 	}
+	it := q.take(request)
 	select {
 	case q.items <- it:
 	default:
+		q.give(it)
 		return none, ErrTooManyRequests
 	}
-	timer := time.NewTimer(q.timeout)
-	defer timer.Stop()
+	// The lanes may have ended between the look at stopped and the send; they end
+	// after it is closed, so a second look finds out.
+	if q.isStopped() && it.state.CompareAndSwap(itemQueued, itemAbandoned) {
+		return none, ErrStopped
+	}
 	var cause error
 	select {
 	case a := <-it.done:
+		q.give(it)
 		return a.result, a.err
 	case <-ctx.Done():
 		cause = ctx.Err()
-	case <-timer.C:
+	case <-it.limit.C:
 		cause = fmt.Errorf("no answer within %v", q.timeout)
-	case <-q.stopped:
-		cause = ErrStopped
 	}
 	if it.state.CompareAndSwap(itemQueued, itemAbandoned) {
-		if errors.Is(cause, ErrStopped) {
-			return none, ErrStopped
-		}
 		return none, fmt.Errorf("request was not sent: %w: %w", ErrUnavailable, cause)
 	}
 	select {
 	case a := <-it.done:
 		return a.result, a.err
 	default:
+		return none, fmt.Errorf("%w: %w", ErrOutcomeUnknown, cause)
 	}
-	if errors.Is(cause, ErrStopped) {
-		a := <-it.done // the lane finishes what it has taken
-		return a.result, a.err
-	}
-	return none, fmt.Errorf("%w: %w", ErrOutcomeUnknown, cause)
 }
 
 // wait returns when all lanes have ended.

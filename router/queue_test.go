@@ -155,3 +155,31 @@ func TestQueueTimeout(t *testing.T) {
 		n.close()
 	})
 }
+
+// BenchmarkQueue is what a request costs on its way through a queue, at a lane
+// that answers at once.
+func BenchmarkQueue(b *testing.B) {
+	k := &Keyspace{settings: Settings{RequestTimeout: time.Minute}, stopped: make(chan struct{})}
+	k.metrics, _ = newMetrics(nil)
+	q := newQueue[*int, committed](k, "test", func(**int) weight { return weight{requests: 1} }, weight{requests: 512})
+	q.start(func(batch []*item[*int, committed]) {
+		for _, it := range batch {
+			it.finish(committed{}, nil)
+		}
+	})
+	b.ReportAllocs()
+	b.SetParallelism(50)
+	b.RunParallel(func(p *testing.PB) {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		request := new(int)
+		for p.Next() {
+			if _, err := q.do(ctx, request); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+	close(k.stopped)
+	q.wait()
+}
