@@ -27,18 +27,21 @@ type figures struct {
 	// cpu is the processor time per operation, of all processes and of each.
 	cpu       float64
 	processes []float64
+	// others is the part of all cores that was not used by the system or its clients.
+	others float64
 }
 
-func newFigures(seen observation, before, after []time.Duration) figures {
+func newFigures(seen observation, before, after moment) figures {
 	slices.Sort(seen.latencies)
 	count := len(seen.latencies)
 	f := figures{
 		perSecond: float64(count) / seen.elapsed.Seconds(),
 		p50:       microseconds(seen.latencies[count/2]),
 		p99:       microseconds(seen.latencies[count*99/100]),
+		others:    others(before, after),
 	}
-	for i := range after {
-		used := microseconds(after[i]-before[i]) / float64(count)
+	for i := range after.processes {
+		used := microseconds(after.processes[i]-before.processes[i]) / float64(count)
 		f.processes = append(f.processes, used)
 		f.cpu += used
 	}
@@ -63,10 +66,12 @@ func (f figures) get(which figure) float64 {
 
 // result is what all rounds of one workload on one system measured.
 type result struct {
-	system  *system
-	load    load
-	rounds  []figures
-	refused error // why there are no rounds, of a peer
+	system *system
+	load   load
+	rounds []figures
+	// disturbed is how many rounds were measured again.
+	disturbed int
+	refused   error // why there are no rounds, of a peer
 }
 
 // median is the median of a figure over the rounds.
@@ -91,6 +96,10 @@ func (r result) medianOf(number func(round int) float64) float64 {
 	for round := range all {
 		all[round] = number(round)
 	}
+	return median(all)
+}
+
+func median(all []float64) float64 {
 	slices.Sort(all)
 	middle := len(all) / 2
 	if len(all)%2 == 1 {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,6 +24,10 @@ type report struct {
 	out  io.Writer
 	text strings.Builder
 	bars [][]string // rows of the table of bars
+	// others is the part of the cores that something else took, in every round;
+	// disturbed counts the rounds that were measured again for that.
+	others    []float64
+	disturbed int
 	// open is the head of the table that the last row went to.
 	open string
 }
@@ -57,6 +62,10 @@ func (r *report) addSpeed(w workload, results []result) {
 		}
 	}
 	for _, one := range results {
+		r.disturbed += one.disturbed
+		for _, round := range one.rounds {
+			r.others = append(r.others, round.others)
+		}
 		if one.refused != nil {
 			r.row(head, []string{w.name, one.system.name, refusal(one.refused), "", "", "", "", "", "", "", ""})
 			continue
@@ -119,6 +128,12 @@ func (b bar) row(workload string, ratio float64) []string {
 func (r *report) finish() string {
 	for _, row := range r.bars {
 		r.row([]string{"workload", "tierd's multiple of etcd's", "bar", "measured", "verdict"}, row)
+	}
+	if len(r.others) > 0 {
+		r.line("")
+		r.line(fmt.Sprintf("Other processes, and other machines on the same host, took %.0f%% of the cores in the median round and %.0f%% in the worst;"+
+			" %d rounds in which they took more than %.0f%% were measured again.",
+			100*median(r.others), 100*slices.Max(r.others), r.disturbed, 100*othersMax))
 	}
 	return r.text.String()
 }

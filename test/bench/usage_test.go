@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -56,6 +58,69 @@ func stat(pid int) ([]int64, error) {
 		numbers[i], _ = strconv.ParseInt(fields[i], 10, 64)
 	}
 	return numbers, nil
+}
+
+// moment is what was used up to a point in time: by each process of the system under
+// load, by the load generator, and by everything on the machine, time that the host
+// gave to other machines included.
+type moment struct {
+	at        time.Time
+	processes []time.Duration
+	generator time.Duration
+	machine   time.Duration
+}
+
+func (s *system) now() (moment, error) {
+	processes, err := s.usedCPU()
+	if err != nil {
+		return moment{}, err
+	}
+	var self syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &self); err != nil {
+		return moment{}, fmt.Errorf("processor time of the load generator: %w", err)
+	}
+	machine, err := machineCPU()
+	if err != nil {
+		return moment{}, fmt.Errorf("processor time of the machine: %w", err)
+	}
+	generator := time.Duration(self.Utime.Nano() + self.Stime.Nano())
+	return moment{at: time.Now(), processes: processes, generator: generator, machine: machine}, nil
+}
+
+// machineCPU is the time that all cores were not idle, from the first line of
+// /proc/stat: user, nice, system, idle, waiting for disks, interrupts (two kinds),
+// stolen.
+func machineCPU() (time.Duration, error) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	fields := strings.Fields(line)
+	if len(fields) < 9 {
+		return 0, fmt.Errorf("%d fields", len(fields))
+	}
+	var ticks int64
+	for i, field := range fields[1:9] {
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		if i != 3 && i != 4 {
+			ticks += n
+		}
+	}
+	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
+}
+
+// others is the part of all cores that neither the system nor the load generator
+// used between two moments.
+func others(before, after moment) float64 {
+	used := after.machine - before.machine - (after.generator - before.generator)
+	for i := range after.processes {
+		used -= after.processes[i] - before.processes[i]
+	}
+	return used.Seconds() / after.at.Sub(before.at).Seconds() / float64(runtime.NumCPU())
 }
 
 // usage is memory in bytes: each page divided by the number of processes that share
