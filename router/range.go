@@ -5,11 +5,11 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"sort"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/tierd/tierd/tiers/hot"
 )
@@ -248,11 +248,11 @@ func (k *Keyspace) countFrom(ctx context.Context, s hot.Span, at Revision, from 
 }
 
 func keyValues(to []*mvccpb.KeyValue, items []hot.Item) []*mvccpb.KeyValue {
-	if to == nil {
-		to = make([]*mvccpb.KeyValue, 0, len(items))
-	}
+	to = slices.Grow(to, len(items))
+	kvs := make([]mvccpb.KeyValue, len(items)) // one allocation for all
 	for i := range items {
-		to = append(to, keyValue(&items[i]))
+		setKeyValue(&kvs[i], &items[i])
+		to = append(to, &kvs[i])
 	}
 	return to
 }
@@ -306,7 +306,7 @@ func (k *Keyspace) RangePages(ctx context.Context, r *pb.RangeRequest, pageBytes
 			return err
 		}
 		q.span = q.span.After(afterLast(l.kvs))
-		limit = nextPageKeys(limit, proto.Size(out), pageBytes)
+		limit = nextPageKeys(limit, dataBytes(out.Kvs), pageBytes)
 	}
 }
 
@@ -324,6 +324,18 @@ func (k *Keyspace) page(ctx context.Context, q listQuery) (listing, bool, error)
 func afterLast(kvs []*mvccpb.KeyValue) []byte {
 	return append(bytes.Clone(kvs[len(kvs)-1].Key), 0)
 }
+
+// dataBytes is about how large keys and values are on the wire.
+func dataBytes(kvs []*mvccpb.KeyValue) int {
+	n := 0
+	for _, kv := range kvs {
+		n += len(kv.Key) + len(kv.Value) + keyValueOverhead
+	}
+	return n
+}
+
+// keyValueOverhead is about what the other fields of a key take on the wire.
+const keyValueOverhead = 24
 
 // nextPageKeys doubles or halves the page until it is near the wanted size.
 func nextPageKeys(keys int64, size, wanted int) int64 {

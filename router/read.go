@@ -76,9 +76,14 @@ func (k *Keyspace) CurrentRevision(ctx context.Context) (current, compacted Revi
 }
 
 func keyValue(i *hot.Item) *mvccpb.KeyValue {
-	return &mvccpb.KeyValue{
-		Key: i.Key, Value: i.Value, CreateRevision: i.Create, ModRevision: int64(i.Mod), Version: i.Version, Lease: i.Lease,
-	}
+	kv := new(mvccpb.KeyValue)
+	setKeyValue(kv, i)
+	return kv
+}
+
+func setKeyValue(kv *mvccpb.KeyValue, i *hot.Item) {
+	kv.Key, kv.Value, kv.Lease = i.Key, i.Value, i.Lease
+	kv.CreateRevision, kv.ModRevision, kv.Version = i.Create, int64(i.Mod), i.Version
 }
 
 // span is etcd's (key, range_end) pair: no end is the key alone, "\0" is all keys

@@ -53,7 +53,7 @@ func (f *flags) registerTiers(fs *pflag.FlagSet) {
 	fs.StringVar(&f.keyspace, "keyspace", "default", "name of the keyspace to serve; frontends with the same one and the same Redis serve the same data")
 	fs.StringVar(&f.hotTier, "hot-tier", "local", `where the state lives: "local" runs a private redis-server in the data directory; or a URL, redis://, rediss:// or unix://, for a Redis Cluster redis+cluster://HOST or redis://HOST?addr=HOST2, for Sentinel redis://SENTINEL?master_name=NAME`)
 	fs.StringVar(&f.redisServer, "redis-server", "", `program for --hot-tier local (default "redis-server" or else "valkey-server")`)
-	fs.Int64Var(&f.recordCacheBytes, "record-cache-bytes", 64<<20, "memory for records that were read before, in bytes, so that they are not fetched from Redis again; 0 keeps none")
+	fs.Int64Var(&f.recordCacheBytes, "record-cache-bytes", 128<<20, "memory for records that were read before, in bytes, so that they are not fetched from Redis again; 0 keeps none")
 	fs.StringVar(&f.objectTier, "object-tier", "", `where the archive lives: file://DIR, s3://bucket/prefix?region=R&endpoint=URL&path-style=true, or none; this release writes no archive (default "file://${data-dir}/objects")`)
 }
 

@@ -38,33 +38,33 @@ func TestRecordCacheFindsWhatWasAdded(t *testing.T) {
 	}
 }
 
-// TestRecordCacheIsBounded: what was used last stays, and the bytes are those of
-// what is there.
+// TestRecordCacheIsBounded: there is never more than fits, the bytes are those of
+// what is there, and what was added last is.
 func TestRecordCacheIsBounded(t *testing.T) {
-	const each = 100 + recordOverhead
+	item := itemAt(1)
+	each := cost(&item)
 	c := newRecordCache(4 * each)
-	for p := Position(1); p <= 4; p++ {
-		c.add([]Stored{stored(p, 100)}, []Item{itemAt(p)})
+	for p := Position(1); p <= 9; p++ {
+		c.add([]Stored{stored(p, 100), stored(p, 100)}, []Item{itemAt(p), itemAt(p)})
+		want := min(int64(p), 4)
+		if int64(len(c.kept)) != want || c.bytes != want*each {
+			t.Fatalf("after %d: %d bytes in %d records, want %d in %d", p, c.bytes, len(c.kept), want*each, want)
+		}
+		if _, places := c.find(entries(stored(p, 100)), make([]Item, 1)); len(places) != 0 {
+			t.Fatalf("record %d was not kept", p)
+		}
 	}
-	c.find(entries(stored(1, 100)), make([]Item, 1))
-	c.add([]Stored{stored(5, 100), stored(5, 100)}, []Item{itemAt(5), itemAt(5)})
-	missing, _ := c.find(entries(stored(1, 100), stored(2, 100), stored(3, 100), stored(5, 100)), make([]Item, 4))
-	if diff := cmp.Diff([]Stored{stored(2, 100)}, missing); diff != "" {
-		t.Errorf("missing (-want +got):\n%s", diff)
-	}
-	if c.bytes != 4*each || c.recent.Len() != 4 || len(c.byPlace) != 4 {
-		t.Errorf("%d bytes in %d records, want %d in 4", c.bytes, c.recent.Len(), 4*each)
-	}
-	c.add([]Stored{stored(6, 4*each)}, []Item{itemAt(6)})
-	if _, places := c.find(entries(stored(6, 4*each)), make([]Item, 1)); len(places) != 1 {
-		t.Error("a record as large as the cache was kept")
+	large := Item{Record: Record{Value: make([]byte, each)}}
+	c.add([]Stored{stored(10, 0)}, []Item{large})
+	if _, places := c.find(entries(stored(10, 0)), make([]Item, 1)); len(places) != 1 {
+		t.Error("a record larger than a quarter of the cache was kept")
 	}
 }
 
 func TestNoRecordCache(t *testing.T) {
 	c := newRecordCache(0)
 	c.add([]Stored{stored(1, 0)}, []Item{itemAt(1)})
-	if len(c.byPlace) != 0 {
+	if len(c.kept) != 0 {
 		t.Error("a record was kept where none may be")
 	}
 }
