@@ -193,7 +193,7 @@ func (s *Server) build(c Components, build assembler) error {
 	s.loopback.register(services)
 	s.grpc = newGRPCServer(s.settings, c, series, newGuard(s, series))
 	services.register(s.grpc, s.health)
-	series.calls.InitializeMetrics(s.grpc)
+	series.calls.learn(s.grpc)
 	if s.gateway, err = newGateway(s.settings, c.Logger); err != nil {
 		return err
 	}

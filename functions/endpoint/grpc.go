@@ -19,9 +19,8 @@ func newGRPCServer(s Settings, c Components, m *series, g *guard) *grpc.Server {
 		grpc.ForceServerCodecV2(countingCodec{
 			CodecV2: encoding.GetCodecV2(proto.Name), sent: m.sentBytes, received: m.receivedBytes,
 		}),
-		// The metrics come first, so that they count the codes that clients get.
-		grpc.ChainUnaryInterceptor(m.calls.UnaryServerInterceptor(), g.unary),
-		grpc.ChainStreamInterceptor(m.calls.StreamServerInterceptor(), g.stream),
+		grpc.UnaryInterceptor(g.unary),
+		grpc.StreamInterceptor(g.stream),
 		grpc.MaxRecvMsgSize(s.MaxRequestBytes + overheadBytes),
 		grpc.MaxSendMsgSize(math.MaxInt32),
 		grpc.MaxConcurrentStreams(s.MaxConcurrentStreams),

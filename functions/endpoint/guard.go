@@ -47,6 +47,7 @@ type guard struct {
 	draining        context.Context
 	pulse           *pulse
 	requests        *requestCounter
+	calls           *callSeries
 	logger          *slog.Logger
 	now             func() time.Time
 	slow, failures  *rate.Sometimes
@@ -55,30 +56,43 @@ type guard struct {
 func newGuard(s *Server, m *series) *guard {
 	return &guard{
 		maxRequestBytes: s.settings.MaxRequestBytes, draining: s.draining, pulse: s.pulse,
-		requests: newRequestCounter(m.requests), logger: s.logger, now: s.now,
+		requests: newRequestCounter(m.requests), calls: m.calls, logger: s.logger, now: s.now,
 		slow: &rate.Sometimes{Interval: noteInterval}, failures: &rate.Sometimes{Interval: noteInterval},
 	}
 }
 
-// unary admits a call, bounds it, and settles its error.
+// unary admits a call, bounds it, settles its error, and counts it with the code
+// that the client gets.
 func (g *guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	series := g.calls.of(info.FullMethod)
+	series.started.Inc()
+	series.received.Inc()
+	start := g.now()
+	resp, err := g.admitted(ctx, req, info, handler)
+	took := g.now().Sub(start)
+	if took > slowCall && !waitsForOthers[info.FullMethod] {
+		g.slow.Do(func() {
+			g.logger.Warn("slow call", "method", info.FullMethod, "took", took, "code", status.Code(err))
+		})
+	}
+	if err != nil {
+		resp, err = nil, g.settle(ctx, info.FullMethod, err)
+	} else {
+		series.sent.Inc()
+	}
+	series.ended(err, took)
+	return resp, err
+}
+
+// admitted answers a call, unless it is refused.
+func (g *guard) admitted(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	if _, err := g.admit(ctx, unaryCall); err != nil {
 		return nil, err
 	}
 	if writeSize(req) > g.maxRequestBytes {
 		return nil, rpctypes.ErrGRPCRequestTooLarge
 	}
-	start := g.now()
-	resp, err := g.call(ctx, req, info, handler)
-	if took := g.now().Sub(start); took > slowCall && !waitsForOthers[info.FullMethod] {
-		g.slow.Do(func() {
-			g.logger.Warn("slow call", "method", info.FullMethod, "took", took, "code", status.Code(err))
-		})
-	}
-	if err != nil {
-		return nil, g.settle(ctx, info.FullMethod, err)
-	}
-	return resp, nil
+	return g.call(ctx, req, info, handler)
 }
 
 // call runs the handler, and cuts it off if it may wait for ever.

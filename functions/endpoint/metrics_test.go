@@ -1,6 +1,8 @@
 package endpoint
 
 import (
+	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -77,6 +79,53 @@ func TestSeries(t *testing.T) {
 	for _, series := range []string{"go_goroutines", "process_open_fds", "etcd_network_client_grpc_sent_bytes_total"} {
 		if got := f.value(t, series); got == "" || got == "0" {
 			t.Errorf("%s = %q", series, got)
+		}
+	}
+}
+
+// A call counts with its messages and with the code that its client got.
+func TestCallsAreCounted(t *testing.T) {
+	t.Parallel()
+	f := start(t, nil)
+	f.services.putError = router.ErrNoSpace
+	if _, err := pb.NewKVClient(f.conn).Put(t.Context(), &pb.PutRequest{Key: []byte("fail")}); err == nil {
+		t.Fatal("the put did not fail")
+	}
+	stream, err := pb.NewLeaseClient(f.conn).LeaseKeepAlive(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := stream.Send(&pb.LeaseKeepAliveRequest{ID: 1}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.Recv(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := stream.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
+		t.Fatalf("the stream ended with %v", err)
+	}
+	put := `grpc_method="Put",grpc_service="etcdserverpb.KV",grpc_type="unary"}`
+	keep := `grpc_method="LeaseKeepAlive",grpc_service="etcdserverpb.Lease",grpc_type="bidi_stream"}`
+	for series, want := range map[string]string{
+		"grpc_server_started_total{" + put:                                          "1",
+		"grpc_server_msg_received_total{" + put:                                     "1",
+		"grpc_server_msg_sent_total{" + put:                                         "0",
+		`grpc_server_handled_total{grpc_code="ResourceExhausted",` + put:            "1",
+		`grpc_server_handled_total{grpc_code="OK",` + put:                           "0",
+		"grpc_server_started_total{" + keep:                                         "1",
+		"grpc_server_msg_received_total{" + keep:                                    "2",
+		"grpc_server_msg_sent_total{" + keep:                                        "2",
+		`grpc_server_handled_total{grpc_code="OK",` + keep:                          "1",
+		`grpc_server_handled_total{grpc_code="Unauthenticated",` + keep:             "0",
+		`grpc_server_handling_seconds_bucket{` + keep[:len(keep)-1] + `,le="+Inf"}`: "1",
+	} {
+		if got := f.value(t, series); got != want {
+			t.Errorf("%s = %q, want %q", series, got, want)
 		}
 	}
 }

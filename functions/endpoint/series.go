@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"sync"
 
-	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
@@ -19,7 +18,7 @@ const (
 // series are the metrics that this package itself counts. docs/metrics.md lists
 // all that a frontend publishes.
 type series struct {
-	calls                          *grpcprom.ServerMetrics
+	calls                          *callSeries
 	requests                       *prometheus.CounterVec
 	sentBytes, receivedBytes       prometheus.Counter
 	healthSuccesses, healthFailure prometheus.Counter
@@ -32,7 +31,7 @@ type series struct {
 // the Go runtime.
 func newSeries(registry *prometheus.Registry) (*series, error) {
 	s := &series{
-		calls: grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram()),
+		calls: newCallSeries(),
 		requests: counterVec("etcd_server_client_requests_total",
 			"The number of client requests per client version.", "type", "client_api_version"),
 		sentBytes:       counter("etcd_network_client_grpc_sent_bytes_total", "The number of bytes sent to gRPC clients."),
@@ -43,11 +42,11 @@ func newSeries(registry *prometheus.Registry) (*series, error) {
 		healthChecks:    counterVec("etcd_server_healthchecks_total", "The number of results of each health check.", "type", "name", "status"),
 		build:           gaugeVec("tierd_build_info", "1, with the version of this frontend as a label.", "version"),
 	}
-	for _, c := range []prometheus.Collector{
-		s.calls, s.requests, s.sentBytes, s.receivedBytes, s.healthSuccesses, s.healthFailure, s.healthCheck,
+	for _, c := range append(s.calls.collectors(),
+		s.requests, s.sentBytes, s.receivedBytes, s.healthSuccesses, s.healthFailure, s.healthCheck,
 		s.healthChecks, s.build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-	} {
+	) {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}

@@ -27,11 +27,21 @@ func isCut(ctx context.Context) bool {
 	return errors.As(context.Cause(ctx), &cut)
 }
 
-// stream admits a stream and, unless it ends by itself, cuts it off when the
+// stream admits a stream and counts it with the code that the client gets.
+func (g *guard) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	series := g.calls.of(info.FullMethod)
+	series.started.Inc()
+	start := g.now()
+	err := g.bounded(srv, &countedStream{ServerStream: ss, series: series}, info, handler)
+	series.ended(err, g.now().Sub(start))
+	return err
+}
+
+// bounded runs a stream and, unless it ends by itself, cuts it off when the
 // frontend drains, or when the hot tier is lost and the client requires it.
 // Handlers need to do nothing for that but to obey the stream's context and the
 // errors of Recv.
-func (g *guard) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+func (g *guard) bounded(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	if g.draining.Err() != nil {
 		return rpctypes.ErrGRPCStopped
 	}
