@@ -12,6 +12,8 @@ import (
 type Cluster struct {
 	Redis     *Redis
 	Frontends []*Frontend
+	// Wires are those of the last frontends, in their order.
+	Wires []*Wire
 
 	tb testing.TB
 }
@@ -20,6 +22,8 @@ type Cluster struct {
 type Options struct {
 	// Frontends is how many there are; default 1.
 	Frontends int
+	// Wires is how many of them, the last ones, reach Redis over a Wire.
+	Wires int
 	// Redis configures the one Redis they share.
 	Redis RedisOptions
 	// Race runs frontends built with the race detector.
@@ -34,9 +38,15 @@ func Start(tb testing.TB, options Options) *Cluster {
 	count := max(options.Frontends, 1)
 	c := &Cluster{tb: tb, Redis: StartRedis(tb, options.Redis)}
 	for number := range count {
+		url := c.Redis.URL()
+		if number >= count-options.Wires {
+			wire := NewWire(tb, c.Redis)
+			c.Wires = append(c.Wires, wire)
+			url = wire.URL()
+		}
 		c.Frontends = append(c.Frontends, NewFrontend(tb, FrontendOptions{
 			Name:    fmt.Sprintf("f%d", number+1),
-			HotTier: c.Redis.URL(),
+			HotTier: url,
 			Race:    options.Race,
 			Args:    options.Args,
 		}))

@@ -10,7 +10,7 @@
 // plan and not the history. A history that fails is saved and can be checked again
 // by itself.
 //
-//	go test ./test/torture                             one round, every fault once
+//	go test ./test/torture                             one short round
 //	make torture DURATION=10m                          rounds for ten minutes
 //	go test ./test/torture -seed 7                     the plan of seed 7
 //	go test ./test/torture -run Saved -history f.json  a saved history again

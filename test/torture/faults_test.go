@@ -18,6 +18,8 @@ const (
 	// A short pause ends before clients give up, a long one does not, and an endless
 	// one outlasts what frontends wait for Redis.
 	pauseShort, pauseLong, pauseEndless = 300 * time.Millisecond, 1800 * time.Millisecond, 11 * time.Second
+	// disturbedMin is how long a wire is disturbed at least.
+	disturbedMin = 150 * time.Millisecond
 	// downMax is how long a killed process stays down at most.
 	downMax = 500 * time.Millisecond
 	// gapMax is the longest time between two faults, beside what it takes until calls
@@ -33,6 +35,8 @@ const (
 type fault struct {
 	name string
 	do   func(n *nemesis, f *fault)
+	// always says that no plan goes without it.
+	always bool
 	// What the seed has decided.
 	frontend  int
 	down, gap time.Duration
@@ -41,9 +45,9 @@ type fault struct {
 // kinds are all faults. Each leaves every process running, ready or not.
 func kinds() []fault {
 	return []fault{
-		{name: "kill a frontend", do: func(n *nemesis, f *fault) { n.kill(f.frontend); n.wait(f.down); n.start(f.frontend) }},
-		{name: "kill redis", do: func(n *nemesis, f *fault) { n.killRedis(); n.wait(f.down); n.redis.Restart() }},
-		{name: "kill a frontend, then redis", do: func(n *nemesis, f *fault) {
+		{always: true, name: "kill a frontend", do: func(n *nemesis, f *fault) { n.kill(f.frontend); n.wait(f.down); n.start(f.frontend) }},
+		{always: true, name: "kill redis", do: func(n *nemesis, f *fault) { n.killRedis(); n.wait(f.down); n.redis.Restart() }},
+		{always: true, name: "kill a frontend, then redis", do: func(n *nemesis, f *fault) {
 			n.kill(f.frontend)
 			n.killRedis()
 			n.wait(f.down)
@@ -59,7 +63,7 @@ func kinds() []fault {
 			n.start(0)
 			n.start(1)
 		}},
-		{name: "kill both frontends", do: func(n *nemesis, f *fault) {
+		{always: true, name: "kill both frontends", do: func(n *nemesis, f *fault) {
 			n.kill(f.frontend)
 			n.kill(1 - f.frontend)
 			n.start(f.frontend)
@@ -68,9 +72,9 @@ func kinds() []fault {
 		}},
 		{name: "stop a frontend", do: func(n *nemesis, f *fault) { n.frontends[f.frontend].Stop(); n.wait(f.down); n.start(f.frontend) }},
 		{name: "pause a frontend shortly", do: func(n *nemesis, f *fault) { n.pause(n.frontends[f.frontend].Process, pauseShort) }},
-		{name: "pause a frontend for long", do: func(n *nemesis, f *fault) { n.pause(n.frontends[f.frontend].Process, pauseLong) }},
+		{always: true, name: "pause a frontend for long", do: func(n *nemesis, f *fault) { n.pause(n.frontends[f.frontend].Process, pauseLong) }},
 		{name: "pause redis shortly", do: func(n *nemesis, f *fault) { n.pause(n.redis.Process, pauseShort) }},
-		{name: "pause redis for long", do: func(n *nemesis, f *fault) { n.pause(n.redis.Process, pauseLong) }},
+		{always: true, name: "pause redis for long", do: func(n *nemesis, f *fault) { n.pause(n.redis.Process, pauseLong) }},
 		{name: "kill a paused redis", do: func(n *nemesis, f *fault) {
 			n.redis.Pause()
 			n.wait(f.down)
@@ -90,6 +94,39 @@ func kinds() []fault {
 			n.wait(2 * f.down) // recovery waits for that witness, and then does not
 			n.frontends[f.frontend].Resume()
 		}},
+		{name: "rewrite the append-only file and kill redis", do: func(n *nemesis, f *fault) {
+			n.ask("BGREWRITEAOF")
+			n.wait(f.down / 4)
+			n.killRedis()
+			n.redis.Restart()
+		}},
+		{name: "flush the scripts", do: func(n *nemesis, _ *fault) { n.ask("SCRIPT", "FLUSH") }},
+	}
+}
+
+// wireKinds are the faults of the wire between the second frontend and Redis.
+func wireKinds() []fault {
+	disturb := func(mode cluster.Disturbance) func(*nemesis, *fault) {
+		return func(n *nemesis, f *fault) {
+			n.wire.Disturb(mode)
+			n.wait(disturbedMin + f.down)
+			n.wire.Disturb(cluster.Calm)
+		}
+	}
+	return []fault{
+		{always: true, name: "lose replies of redis", do: disturb(cluster.LoseReplies)},
+		{name: "lose requests to redis", do: disturb(cluster.LoseRequests)},
+		{always: true, name: "requests to redis go astray and arrive late", do: disturb(cluster.StrayRequests)},
+		{name: "cut a frontend off from redis", do: func(n *nemesis, f *fault) { n.wire.Cut(); n.wait(2 * f.down); n.wire.Mend() }},
+		{name: "cut a frontend off from redis for long", do: func(n *nemesis, _ *fault) { n.wire.Cut(); n.wait(pauseLong); n.wire.Mend() }},
+		{name: "kill redis while a frontend is cut off from it", do: func(n *nemesis, f *fault) {
+			n.wire.Cut()
+			n.killRedis()
+			n.redis.Restart()
+			n.wait(2 * f.down)
+			n.wire.Mend()
+		}},
+		{name: "break all connections to redis", do: func(n *nemesis, _ *fault) { n.wire.Break() }},
 	}
 }
 
@@ -98,9 +135,19 @@ func endless() fault {
 	return fault{name: "pause redis for longer than any call", do: func(n *nemesis, f *fault) { n.pause(n.redis.Process, pauseEndless) }}
 }
 
-// everyFault is a plan that has each fault once.
-func everyFault(random *rand.Rand) []fault {
-	plan := kinds()
+// shortPlan has the faults that matter most, and some of the others.
+func shortPlan(random *rand.Rand) []fault {
+	const others = 4
+	var plan, rest []fault
+	for _, f := range append(kinds(), wireKinds()...) {
+		if f.always {
+			plan = append(plan, f)
+		} else {
+			rest = append(rest, f)
+		}
+	}
+	random.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
+	plan = append(plan, rest[:others]...)
 	random.Shuffle(len(plan), func(i, j int) { plan[i], plan[j] = plan[j], plan[i] })
 	return decide(plan, random)
 }
@@ -112,7 +159,7 @@ const calm = 4 * time.Second
 func someFaults(random *rand.Rand, n int) []fault {
 	var plan []fault
 	for range n {
-		k := kinds()
+		k := append(kinds(), wireKinds()...)
 		plan = append(plan, k[random.IntN(len(k))])
 	}
 	if random.IntN(4) == 0 {
@@ -143,8 +190,10 @@ type nemesis struct {
 	load      *load.Load
 	frontends []*cluster.Frontend
 	redis     *cluster.Redis
-	done      []history.Fault
-	kills     int
+	// wire is the second frontend's to Redis.
+	wire  *cluster.Wire
+	done  []history.Fault
+	kills int
 }
 
 // run does a plan: after each fault calls have to be answered again.
@@ -200,4 +249,12 @@ func (n *nemesis) pause(p *cluster.Process, d time.Duration) {
 	p.Pause()
 	n.wait(d)
 	p.Resume()
+}
+
+// ask sends a command to Redis itself.
+func (n *nemesis) ask(words ...any) {
+	n.t.Helper()
+	if err := n.redis.Client().Do(n.ctx, words...).Err(); err != nil {
+		n.t.Fatalf("%v: %v", words, err)
+	}
 }

@@ -44,14 +44,14 @@ func round(t *testing.T, seed uint64, plan []fault, instrumented bool) figures {
 	t.Helper()
 	began := time.Now()
 	c := cluster.Start(t, cluster.Options{
-		Frontends: 2, Race: instrumented, Args: []string{"--watch-progress-notify-interval", "200ms"},
+		Frontends: 2, Wires: 1, Race: instrumented, Args: []string{"--watch-progress-notify-interval", "200ms"},
 	})
 	l, err := load.Start(load.Settings{Seed: seed, Clients: clients, Pause: pauseMean, Timeout: callTimeout, CallsMax: callsMax}, c.Endpoints())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Abort()
-	n := &nemesis{t: t, ctx: t.Context(), load: l, frontends: c.Frontends, redis: c.Redis}
+	n := &nemesis{t: t, ctx: t.Context(), load: l, frontends: c.Frontends, redis: c.Redis, wire: c.Wires[0]}
 	judged := false
 	defer func() {
 		if !judged { // the test has ended before: keep what there is

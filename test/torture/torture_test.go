@@ -15,7 +15,7 @@ import (
 
 var (
 	seedFlag         = flag.Uint64("seed", 0, "seed of the first round; 0 takes the clock")
-	durationFlag     = flag.Duration("duration", 0, "how long to run rounds; 0 is one round with every fault")
+	durationFlag     = flag.Duration("duration", 0, "how long to run rounds; 0 is one short round")
 	instrumentedFlag = flag.Bool("instrumented", false, "run frontends built with the race detector")
 	historyFlag      = flag.String("history", "", "the saved history that TestSavedHistory checks")
 )
@@ -35,7 +35,7 @@ func TestTorture(t *testing.T) {
 	}
 	if *durationFlag == 0 {
 		t.Logf("repeat with: go test ./test/torture -run Torture -seed %d", seed)
-		t.Log(round(t, seed, everyFault(seeded(seed)), *instrumentedFlag))
+		t.Log(round(t, seed, shortPlan(seeded(seed)), *instrumentedFlag))
 		return
 	}
 	began := time.Now()
