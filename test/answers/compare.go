@@ -25,6 +25,9 @@ func Compare(want proto.Message, wantErr error, got proto.Message, gotErr error)
 	matchLeaseTTL(want, got)
 	normalise(want.ProtoReflect())
 	normalise(got.ProtoReflect())
+	if proto.Equal(want, got) {
+		return ""
+	}
 	return gocmp.Diff(want, got, protocmp.Transform())
 }
 
