@@ -25,7 +25,7 @@ func TestEveryRevisionCanBeRead(t *testing.T) {
 	past := map[router.Revision][]string{1: nil}
 	revision := router.Revision(1)
 	for step := range steps {
-		key := fmt.Sprintf("k%02d", random.IntN(keys)*random.IntN(2)) // half of the writes go to one key
+		key := fmt.Sprintf("registry/pods/k%02d", random.IntN(keys)*random.IntN(2)) // half of the writes go to one key
 		switch random.IntN(12) {
 		case 0:
 			resp, err := k.DeleteRange(t.Context(), &pb.DeleteRangeRequest{Key: []byte(key)})
@@ -35,12 +35,12 @@ func TestEveryRevisionCanBeRead(t *testing.T) {
 			delete(state, key)
 			revision = router.Revision(resp.Header.Revision)
 		case 1:
-			resp, err := k.DeleteRange(t.Context(), &pb.DeleteRangeRequest{Key: []byte(key), RangeEnd: []byte("k08")})
+			resp, err := k.DeleteRange(t.Context(), &pb.DeleteRangeRequest{Key: []byte(key), RangeEnd: []byte("registry/pods/k08")})
 			if err != nil {
 				t.Fatal(err)
 			}
 			for other := range state {
-				if other >= key && other < "k08" {
+				if other >= key && other < "registry/pods/k08" {
 					delete(state, other)
 				}
 			}
@@ -77,7 +77,7 @@ func texts(state map[string]string) []string {
 func checkPast(t *testing.T, k *router.Keyspace, at router.Revision, want []string) {
 	t.Helper()
 	for _, limit := range []int64{0, 3} {
-		resp, err := k.Range(t.Context(), &pb.RangeRequest{Key: []byte("k"), RangeEnd: []byte("l"), Revision: int64(at), Limit: limit})
+		resp, err := k.Range(t.Context(), &pb.RangeRequest{Key: []byte("registry/pods/"), RangeEnd: []byte("registry/pods/l"), Revision: int64(at), Limit: limit})
 		if err != nil {
 			t.Fatalf("list at revision %d: %v", at, err)
 		}
@@ -93,7 +93,7 @@ func checkPast(t *testing.T, k *router.Keyspace, at router.Revision, want []stri
 			t.Fatalf("list at revision %d, limit %d, count %d, want %d (-want +got):\n%s", at, limit, resp.Count, len(want), diff)
 		}
 	}
-	resp, err := k.Range(t.Context(), &pb.RangeRequest{Key: []byte("k"), RangeEnd: []byte("l"), Revision: int64(at), CountOnly: true})
+	resp, err := k.Range(t.Context(), &pb.RangeRequest{Key: []byte("registry/pods/"), RangeEnd: []byte("registry/pods/l"), Revision: int64(at), CountOnly: true})
 	if err != nil || resp.Count != int64(len(want)) {
 		t.Fatalf("count at revision %d: %v, %v, want %d", at, resp.GetCount(), err, len(want))
 	}

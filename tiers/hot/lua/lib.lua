@@ -74,11 +74,17 @@ local function unescape(member)
   return key
 end
 
--- less compares byte by byte.
+-- less compares byte by byte, eight at a time as long as those are the same.
 local function less(a, b)
-  local n = math.min(#a, #b)
-  for i = 1, n do
-    local x, y = byte(a, i), byte(b, i)
+  local n, i = math.min(#a, #b), 1
+  while i + 7 <= n do
+    local a1, a2, a3, a4, a5, a6, a7, a8 = byte(a, i, i + 7)
+    local b1, b2, b3, b4, b5, b6, b7, b8 = byte(b, i, i + 7)
+    if a1 ~= b1 or a2 ~= b2 or a3 ~= b3 or a4 ~= b4 or a5 ~= b5 or a6 ~= b6 or a7 ~= b7 or a8 ~= b8 then break end
+    i = i + 8
+  end
+  for k = i, n do
+    local x, y = byte(a, k), byte(b, k)
     if x ~= y then return x < y end
   end
   return #a < #b

@@ -99,9 +99,19 @@ end
 -- entry_at gives the entry of a key as it was at r.
 local function entry_at(head, e)
   if head then return version_at(head[1], head[2]) end
-  local create, mod, _, _, position, n = parse(ENTRY_FORMAT, e)
+  local create, mod = parse('>I7I7', e)
   if mod <= r then return e end
-  if create <= r then return version_at(position, n) end
+  if create <= r then return version_at(parse('>I7I3', e, 30)) end
+end
+
+-- below counts the keys of a sorted list that lie below one.
+local function below(list, key)
+  local low, high = 0, #list
+  while low < high do
+    local middle = math.floor((low + high + 1) / 2)
+    if less(list[middle], key) then low = middle else high = middle - 1 end
+  end
+  return low
 end
 
 -- earlier reads a stretch of the span as it was at r: keys alive now and keys
@@ -118,11 +128,12 @@ local function earlier()
     next_key = unescape(last)
     if head[next_key] then next_key = next_key .. '\0' else member = last end
   end
+  local live_n, old_n = #live, #old
+  if next_key ~= '' then live_n, old_n = below(live, next_key), below(old, next_key) end
   local out, n, i, j = {}, 0, 1, 1
-  while true do
+  while i <= live_n or j <= old_n do
     local key, e = live[i], found[i]
-    if not key or (old[j] and less(old[j], key)) then key, e = old[j], nil end
-    if not key or (next_key ~= '' and not less(key, next_key)) then break end
+    if i > live_n or (j <= old_n and less(old[j], key)) then key, e = old[j], nil end
     if n == most or walked > WALK_BYTES then
       next_key, member = key, ''
       break
