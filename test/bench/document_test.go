@@ -26,26 +26,63 @@ const (
 	sectionPeers = "peers"
 )
 
-// writeDocument replaces what lies between the markers of a section.
+// writeDocument replaces a section's content in the repository's document.
 func writeDocument(t *testing.T, section, content string) {
+	t.Helper()
+	path, text := readDocument(t)
+	changed, err := replaceSection(text, section, content)
+	if err != nil {
+		t.Fatalf("%s: %v", document, err)
+	}
+	if err := os.WriteFile(path, []byte(changed), 0o644); err != nil {
+		t.Fatalf("write the document: %v", err)
+	}
+}
+
+func readDocument(t *testing.T) (path, text string) {
 	t.Helper()
 	root, err := cluster.RepositoryRoot()
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(root, filepath.FromSlash(document))
-	text, err := os.ReadFile(path)
+	path = filepath.Join(root, filepath.FromSlash(document))
+	read, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatalf("read the document: %v", err)
 	}
+	return path, string(read)
+}
+
+// replaceSection replaces what lies between the markers of a section.
+func replaceSection(text, section, content string) (string, error) {
 	first, last := fmt.Sprintf("<!-- bench %s -->\n", section), fmt.Sprintf("<!-- end %s -->\n", section)
-	before, rest, found := strings.Cut(string(text), first)
+	before, rest, found := strings.Cut(text, first)
 	_, after, closed := strings.Cut(rest, last)
 	if !found || !closed {
-		t.Fatalf("%s has no section between %q and %q", document, first, last)
+		return "", fmt.Errorf("no section between %q and %q", first, last)
 	}
-	if err := os.WriteFile(path, []byte(before+first+"\n"+content+"\n"+last+after), 0o644); err != nil {
-		t.Fatalf("write the document: %v", err)
+	return before + first + "\n" + content + "\n" + last + after, nil
+}
+
+// A run of many minutes must not fail at its end for a marker that somebody removed.
+func TestDocumentTakesFigures(t *testing.T) {
+	_, text := readDocument(t)
+	for _, section := range []string{sectionEtcd, sectionPeers} {
+		const content = "| figures |\n"
+		once, err := replaceSection(text, section, content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := replaceSection(once, section, content)
+		if err != nil || again != once || strings.Count(again, content) != 1 {
+			t.Errorf("section %s after writing it twice, error %v:\n%s", section, err, again)
+		}
+	}
+	if _, err := replaceSection(text, "absent", ""); err == nil {
+		t.Error("a section that does not exist was written")
+	}
+	if got := machine(t, readSettings(t)); !regexp.MustCompile(`Linux \d+\.\d+, go1\.\d+.*, Redis \d+\.\d+\.\d+, etcd 3\.7`).MatchString(got) {
+		t.Errorf("the machine is described as %q", got)
 	}
 }
 

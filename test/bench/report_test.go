@@ -121,7 +121,7 @@ func (b bar) row(workload string, ratio float64) []string {
 	if met {
 		verdict = "met"
 	}
-	return []string{workload, string(b.figure), relation + " " + multiple(b.ratio), multiple(ratio), verdict}
+	return []string{workload, string(b.figure), relation + " " + multiple(b.ratio), fmt.Sprintf("%.3f", ratio), verdict}
 }
 
 // finish writes the table of bars and returns all that was written.
