@@ -18,8 +18,11 @@ const (
 	wireBufferBytes = 64 << 10
 )
 
-// Disturbance is what a Wire does to part of what passes: every second request or
-// reply, so that whoever tries again gets through.
+// disturbedEvery is which part of what passes meets a disturbance: one in three.
+const disturbedEvery = 3
+
+// Disturbance is what a Wire does to part of what passes, so that whoever tries
+// again gets through.
 type Disturbance int
 
 const (
@@ -151,7 +154,7 @@ func (w *Wire) meets(modes ...Disturbance) Disturbance {
 	defer w.mu.Unlock()
 	for _, mode := range modes {
 		if w.mode == mode {
-			if w.passed++; w.passed%2 == 0 {
+			if w.passed++; w.passed%disturbedEvery == 0 {
 				return mode
 			}
 		}

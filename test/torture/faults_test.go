@@ -19,7 +19,7 @@ const (
 	// one outlasts what frontends wait for Redis.
 	pauseShort, pauseLong, pauseEndless = 300 * time.Millisecond, 1800 * time.Millisecond, 11 * time.Second
 	// disturbedMin is how long a wire is disturbed at least.
-	disturbedMin = 150 * time.Millisecond
+	disturbedMin = 250 * time.Millisecond
 	// downMax is how long a killed process stays down at most.
 	downMax = 500 * time.Millisecond
 	// gapMax is the longest time between two faults, beside what it takes until calls
@@ -159,12 +159,21 @@ const calm = 4 * time.Second
 func someFaults(random *rand.Rand, n int) []fault {
 	var plan []fault
 	for range n {
-		k := append(kinds(), wireKinds()...)
+		k := kinds()
+		if random.IntN(2) == 0 {
+			k = wireKinds()
+		}
 		plan = append(plan, k[random.IntN(len(k))])
 	}
 	if random.IntN(4) == 0 {
-		plan[random.IntN(n)] = endless()
+		plan[0] = endless()
 	}
+	for i, f := range wireKinds() { // these take a moment and find much
+		if f.always {
+			plan[1+i] = f
+		}
+	}
+	random.Shuffle(n, func(i, j int) { plan[i], plan[j] = plan[j], plan[i] })
 	decide(plan, random)
 	for i := range plan {
 		if random.IntN(8) == 0 {
