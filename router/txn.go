@@ -15,13 +15,32 @@ import (
 // sooner as a rule.
 const evaluationsMax = 1000
 
-// Put implements API.
+// onePut is the transaction of a put alone, in one piece of memory.
+type onePut struct {
+	hot.Transaction
+	operation [1]hot.Operation
+}
+
+// Put implements API: it is Txn for one operation, without the wrapping.
 func (k *Keyspace) Put(ctx context.Context, r *pb.PutRequest) (*pb.PutResponse, error) {
-	resp, err := k.Txn(ctx, single(&pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: r}}))
+	p := &onePut{operation: [1]hot.Operation{compilePut(r)}}
+	p.Puts, p.Then = true, p.operation[:]
+	result, err := k.commit(ctx, &p.Transaction)
 	if err != nil {
 		return nil, err
 	}
-	return resp.Responses[0].GetResponsePut(), nil
+	if result.unread {
+		resp, err := k.reconstruct(ctx, single(&pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: r}}), result.Revision)
+		if err != nil {
+			return nil, err
+		}
+		return resp.Responses[0].GetResponsePut(), nil
+	}
+	resp := &pb.PutResponse{Header: &pb.ResponseHeader{Revision: int64(result.Revision)}}
+	if previous := result.Operations[0].Item; previous != nil {
+		resp.PrevKv = keyValue(previous)
+	}
+	return resp, nil
 }
 
 // DeleteRange implements API.
