@@ -6,7 +6,8 @@ import (
 	"go.etcd.io/etcd/pkg/v3/adt"
 )
 
-// writes are the keys that a list of operations puts and the ranges it deletes.
+// writes are the keys that a list of operations puts and the ranges it deletes;
+// nil where there are none.
 type writes struct {
 	puts    map[string]struct{}
 	deletes adt.IntervalTree
@@ -19,9 +20,12 @@ func everything() adt.Interval { return adt.NewStringAffineInterval("\x00", "") 
 // through the operations: which of the two came last could not be told by its
 // revision. Branches of one nested transaction exclude each other.
 func checkWrites(ops []*pb.RequestOp) (writes, error) {
-	w := writes{puts: make(map[string]struct{}), deletes: adt.NewIntervalTree()}
+	var w writes
 	for _, op := range ops {
 		if r := op.GetRequestDeleteRange(); r != nil {
+			if w.deletes == nil {
+				w.deletes = adt.NewIntervalTree()
+			}
 			w.deletes.Insert(interval(r.Key, r.RangeEnd), struct{}{})
 		}
 	}
@@ -43,8 +47,11 @@ func checkWrites(ops []*pb.RequestOp) (writes, error) {
 }
 
 func (w *writes) addPut(key string) error {
-	if _, twice := w.puts[key]; twice || w.deletes.Intersects(adt.NewStringAffinePoint(key)) {
+	if _, twice := w.puts[key]; twice || (w.deletes != nil && w.deletes.Intersects(adt.NewStringAffinePoint(key))) {
 		return rpctypes.ErrGRPCDuplicateKey
+	}
+	if w.puts == nil {
+		w.puts = make(map[string]struct{})
 	}
 	w.puts[key] = struct{}{}
 	return nil
@@ -72,8 +79,15 @@ func (w *writes) addNested(r *pb.TxnRequest) error {
 			return err
 		}
 	}
-	w.deletes.Union(thens.deletes, everything())
-	w.deletes.Union(elses.deletes, everything())
+	for _, deletes := range []adt.IntervalTree{thens.deletes, elses.deletes} {
+		switch {
+		case deletes == nil:
+		case w.deletes == nil:
+			w.deletes = deletes
+		default:
+			w.deletes.Union(deletes, everything())
+		}
+	}
 	return nil
 }
 
