@@ -28,6 +28,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 )
 
 const (
@@ -67,6 +69,8 @@ func readSettings(t *testing.T) settings {
 	}
 	return s
 }
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestBench(t *testing.T) {
 	settings := readSettings(t)
