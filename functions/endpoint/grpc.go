@@ -20,6 +20,17 @@ import (
 // they take turns, so that stacks have left the caches when they are used again.
 const streamWorkers = 256
 
+// streamWindow and connectionWindow are how much of one request, and of all that
+// come on a connection, a client may send ahead: a request of the usual largest
+// size, and some of those. They are fixed, because gRPC finds better ones for links
+// that are long and fast by a ping along with every request, whose answer wakes
+// both sides once more; requests are small, and what is large are the responses,
+// which depend on the client's windows.
+const (
+	streamWindow     = 2 << 20
+	connectionWindow = 4 * streamWindow
+)
+
 // newGRPCServer is a gRPC server with etcd's limits.
 func newGRPCServer(s Settings, c Components, m *series, g *guard) *grpc.Server {
 	opts := []grpc.ServerOption{
@@ -32,6 +43,8 @@ func newGRPCServer(s Settings, c Components, m *series, g *guard) *grpc.Server {
 		grpc.MaxRecvMsgSize(s.MaxRequestBytes + overheadBytes),
 		grpc.MaxSendMsgSize(math.MaxInt32),
 		grpc.MaxConcurrentStreams(s.MaxConcurrentStreams),
+		grpc.StaticStreamWindowSize(streamWindow),
+		grpc.StaticConnWindowSize(connectionWindow),
 		grpc.ConnectionTimeout(sniffTimeout),
 	}
 	opts = append(opts, keepaliveOptions(s.Keepalive)...)
