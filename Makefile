@@ -70,5 +70,10 @@ differential: redis ## compare tierd's answers and watches with etcd's (ROUNDS o
 	$(GO) test -count 1 -v -timeout 0 -run 'Same(Answers|Watches)AsEtcd' ./test/differential \
 		-seed $(SEED) -steps $(STEPS) -rounds $(ROUNDS)
 
+# DURATION is of each target.
+fuzz: DURATION ?= 1m
+fuzz: redis ## run every fuzz target for DURATION
+	scripts/fuzz.sh $(DURATION)
+
 clean: ## remove what was built here
 	rm -rf bin

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -67,6 +68,34 @@ func TestHostileJSON(t *testing.T) {
 	p.unharmed()
 }
 
+// FuzzJSON is TestHostileJSON with texts that the fuzzer chooses.
+func FuzzJSON(f *testing.F) {
+	random := newFiller(rand.New(rand.NewPCG(1, 1)))
+	p := startPair(f, 0)
+	routes := p.routes()
+	names := slices.Sorted(maps.Keys(routes))
+	for i, name := range names {
+		request, err := answers.NewMessage(p.methods[name].Input())
+		if err != nil {
+			f.Fatal(err)
+		}
+		random.fill(request.ProtoReflect(), 2)
+		text, err := protojson.Marshal(request)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(uint8(i), text)
+		f.Add(uint8(i), damage(random.Rand, text))
+	}
+	f.Fuzz(func(t *testing.T, method uint8, text []byte) {
+		one := *p
+		one.TB = t
+		name := names[int(method)%len(names)]
+		one.post(name, routes[name], text)
+		one.unharmed()
+	})
+}
+
 // damage changes JSON text.
 func damage(random *rand.Rand, text []byte) []byte {
 	odd := []string{"{", "}", "[", "]", "null", "true", "-1", "1e999", "NaN", "\"", ":", ",", "\x00", "\xff", "\\u0000", "\\ud800", "//",
@@ -82,13 +111,22 @@ func damage(random *rand.Rand, text []byte) []byte {
 // post sends JSON to a route of both.
 func (p *pair) post(method, route string, text []byte) {
 	p.Helper()
+	if method == pb.Watch_Watch_FullMethodName {
+		p.forsake(route, text) // a stream that goes on when its requests end
+		return
+	}
 	request, err := answers.NewMessage(p.methods[method].Input())
 	if err != nil {
 		p.Fatal(err)
 	}
-	// The gateway takes the first value of the body and leaves the rest.
+	// The gateway takes the first value of the body and leaves the rest; a body
+	// without any is an empty request.
 	var first json.RawMessage
-	if json.NewDecoder(bytes.NewReader(text)).Decode(&first) == nil {
+	err = json.NewDecoder(bytes.NewReader(text)).Decode(&first)
+	if errors.Is(err, io.EOF) {
+		first, err = json.RawMessage("{}"), nil
+	}
+	if err == nil {
 		if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(first, request); err == nil {
 			before := proto.Clone(request)
 			if !tame(method, request) {
@@ -101,12 +139,8 @@ func (p *pair) post(method, route string, text []byte) {
 			}
 		}
 	}
-	if method == pb.Watch_Watch_FullMethodName {
-		p.forsake(route, text) // a stream that goes on when its requests end
-		return
-	}
-	if endless()[method] && len(bytes.TrimSpace(text)) == 0 || method == pb.Maintenance_Snapshot_FullMethodName {
-		return
+	if method == pb.Maintenance_Snapshot_FullMethodName {
+		return // pages of a file
 	}
 	want, got := p.json(p.etcd, method, route, text), p.json(p.tierd, method, route, text)
 	if _, refused := answers.Refused()[method]; refused && want.code == http.StatusOK {

@@ -131,8 +131,35 @@ func trip(t *testing.T, s *server, verb, path, kind string, body []byte, header 
 func TestHostileConnections(t *testing.T) {
 	t.Parallel()
 	p, random := startPair(t, 0), seedOf(t)
-	begin := preface + "\x00\x00\x00\x04\x00\x00\x00\x00\x00" // no settings
-	for name, text := range map[string]string{
+	for name, text := range garbage() {
+		t.Run(name, func(t *testing.T) { abandon(t, p.tierd, []byte(text)) })
+	}
+	for range *stepsFlag / 20 {
+		abandon(t, p.tierd, frames(random))
+	}
+	p.unharmed()
+}
+
+// FuzzConnections is TestHostileConnections with bytes that the fuzzer chooses.
+func FuzzConnections(f *testing.F) {
+	for _, text := range garbage() {
+		f.Add([]byte(text))
+	}
+	p := startPair(f, 0)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		abandon(t, p.tierd, data)
+		one := *p
+		one.TB = t
+		one.unharmed()
+	})
+}
+
+// begin is how a connection begins whose client has no settings.
+const begin = preface + "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+
+// garbage is what a connection may carry by mistake or malice, by name.
+func garbage() map[string]string {
+	return map[string]string{
 		"nothing":                  "",
 		"one byte":                 "P",
 		"half a preface":           preface[:10],
@@ -156,13 +183,7 @@ func TestHostileConnections(t *testing.T) {
 		"HTTP/1, a huge header":    "GET /health HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 2<<20) + "\r\n\r\n",
 		"TLS":                      "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
 		"Redis":                    "*1\r\n$8\r\nFLUSHALL\r\n",
-	} {
-		t.Run(name, func(t *testing.T) { abandon(t, p.tierd, []byte(text)) })
 	}
-	for range *stepsFlag / 20 {
-		abandon(t, p.tierd, frames(random, begin))
-	}
-	p.unharmed()
 }
 
 // abandon sends bytes, says that no more come, and waits until the server has closed
@@ -188,7 +209,7 @@ func abandon(t *testing.T, s *server, data []byte) {
 }
 
 // frames are random HTTP/2 frames, some of them with the headers of a real call.
-func frames(random *rand.Rand, begin string) []byte {
+func frames(random *rand.Rand) []byte {
 	data := []byte(begin)
 	blocks := []string{"\x83\x86", "\x82\x84\x87", "\x00\x05:path\x14/etcdserverpb.KV/Put", "\x40\x0ccontent-type\x10application/grpc", "\xff"}
 	for range 1 + random.IntN(6) {
