@@ -11,14 +11,9 @@ import (
 // Compact implements API. What it made unreachable is dropped stretch by stretch:
 // by this call if physical, else by the keyspace's sweeper.
 func (k *Keyspace) Compact(ctx context.Context, rev Revision, physical bool) (Revision, error) {
-	bounded, cancel := context.WithTimeout(ctx, k.settings.RequestTimeout)
-	reply, err := k.hot.Compact(bounded, rev)
-	cancel()
-	if errors.Is(err, hot.ErrUnknown) && !errors.Is(err, hot.ErrScript) {
-		return k.compactedAfterAll(ctx, rev, err)
-	}
+	reply, err := k.compactOnce(ctx, rev)
 	if err != nil {
-		return 0, translate(err)
+		return 0, err
 	}
 	k.wakeSweeper()
 	for physical && !reply.Swept {
@@ -29,14 +24,30 @@ func (k *Keyspace) Compact(ctx context.Context, rev Revision, physical bool) (Re
 	return reply.Revision, nil
 }
 
-// compactedAfterAll looks whether a compaction whose reply was lost took place.
-func (k *Keyspace) compactedAfterAll(ctx context.Context, rev Revision, lost error) (Revision, error) {
-	current, compacted, err := k.CurrentRevision(context.WithoutCancel(ctx))
-	if err != nil || compacted < rev {
-		return 0, fmt.Errorf("compact at revision %d: %w: %w", rev, ErrOutcomeUnknown, lost)
+// compactOnce makes a compaction. One whose reply was lost is made again under its
+// id, which tells it from everyone else's; if it is refused then, either the first
+// call was, or another compaction has followed it: its outcome stays unknown.
+func (k *Keyspace) compactOnce(ctx context.Context, rev Revision) (hot.CompactReply, error) {
+	id, err := k.random()
+	if err != nil {
+		return hot.CompactReply{}, err
 	}
-	k.wakeSweeper()
-	return current, nil
+	ctx, cancel := context.WithTimeout(ctx, k.settings.RequestTimeout)
+	defer cancel()
+	var lost error
+	for {
+		reply, err := k.hot.Compact(ctx, rev, id)
+		switch {
+		case err == nil:
+			return reply, nil
+		case errors.Is(err, hot.ErrUnknown) && !errors.Is(err, hot.ErrScript) && ctx.Err() == nil:
+			lost = err
+		case lost != nil:
+			return reply, fmt.Errorf("compact at revision %d: %w: %w", rev, ErrOutcomeUnknown, errors.Join(lost, err))
+		default:
+			return reply, translate(err)
+		}
+	}
 }
 
 // sweep drops one stretch. A lost reply is made good by the next call.

@@ -191,25 +191,32 @@ func TestLostLeaseCalls(t *testing.T) {
 	}
 }
 
-// TestLostCompactCalls: a compaction whose reply was lost counts as done.
+// TestLostCompactCalls: a compaction whose request or reply was lost is made again
+// and done once; one that was refused in the meantime is not taken for done.
 func TestLostCompactCalls(t *testing.T) {
 	t.Parallel()
 	isCompact := func(args []any) bool {
-		return len(args) == 3+keysOfScript+2 && args[0] == "evalsha" && args[len(args)-1] == 500 && args[len(args)-2] != ""
+		return len(args) == 3+keysOfScript+3 && args[0] == "evalsha" && args[len(args)-2] == 500 && args[len(args)-3] != ""
 	}
 	k, f := openWithFaults(t, isCompact)
 	put(t, k, "a", "1")
 	put(t, k, "a", "2")
-	f.next.Store(int32(lostReply))
-	if _, err := k.Compact(t.Context(), 2, false); err != nil {
-		t.Fatalf("compact with a lost reply: %v", err)
+	for i, broken := range []fault{lostReply, lostRequest} {
+		f.next.Store(int32(broken))
+		if _, err := k.Compact(t.Context(), router.Revision(i+2), false); err != nil {
+			t.Fatalf("compact with a lost call: %v", err)
+		}
+		if _, compacted, err := k.CurrentRevision(t.Context()); err != nil || compacted != router.Revision(i+2) {
+			t.Fatalf("compacted at %d, %v; want %d", compacted, err, i+2)
+		}
 	}
+	// Somebody else has compacted there already: what was lost was a refusal.
 	f.next.Store(int32(lostRequest))
 	if _, err := k.Compact(t.Context(), 3, false); !errors.Is(err, router.ErrOutcomeUnknown) {
-		t.Fatalf("compact with a lost request: %v, want ErrOutcomeUnknown", err)
+		t.Fatalf("a second compaction at one revision, with a lost call: %v, want ErrOutcomeUnknown", err)
 	}
-	if f.hit.Load() != 2 {
-		t.Fatalf("%d calls were broken, want 2", f.hit.Load())
+	if f.hit.Load() != 3 {
+		t.Fatalf("%d calls were broken, want 3", f.hit.Load())
 	}
 }
 

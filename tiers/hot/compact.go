@@ -16,19 +16,21 @@ type CompactReply struct {
 }
 
 // Compact makes revisions below target unreadable. ErrCompacted, ErrFuture. It
-// also drops a first stretch of what is not needed any more.
-func (c *Client) Compact(ctx context.Context, target Revision) (CompactReply, error) {
-	return c.compact(ctx, int64(target))
+// also drops a first stretch of what is not needed any more. The same id with the
+// same target again is answered as done if it was done, unless another compaction
+// has followed; ids are never used twice otherwise.
+func (c *Client) Compact(ctx context.Context, target Revision, id uint64) (CompactReply, error) {
+	return c.compact(ctx, int64(target), id8(id))
 }
 
 // Sweep drops a stretch of what compaction has made unreachable; twice is as
 // good as once.
 func (c *Client) Sweep(ctx context.Context) (CompactReply, error) {
-	return c.compact(ctx, "")
+	return c.compact(ctx, "", "")
 }
 
-func (c *Client) compact(ctx context.Context, target any) (CompactReply, error) {
-	reply, err := c.call(ctx, scriptCompact, leadingRevision, target, sweepRevisionsMax)
+func (c *Client) compact(ctx context.Context, target any, id string) (CompactReply, error) {
+	reply, err := c.call(ctx, scriptCompact, leadingRevision, target, sweepRevisionsMax, id)
 	if err != nil {
 		return CompactReply{}, err
 	}

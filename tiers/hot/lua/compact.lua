@@ -1,7 +1,9 @@
 -- compact: makes revisions below one unreadable, and drops what no revision
 -- from there on needs, a bounded stretch at a time.
 --
--- ARGV: 1 revision ('' to drop only), 2 most revisions to walk in this call.
+-- ARGV: 1 revision ('' to drop only), 2 most revisions to walk in this call, 3 the
+--   caller's id of this compaction: while it is the last one, the same call again
+--   is answered as done.
 -- Reply: current revision, compacted+1, 1 if nothing is left to drop ('>I8I8B').
 -- Errors: TIERD_COMPACTED, TIERD_FUTURE; nothing has changed then.
 -- What the state at a held revision needs is kept until the hold ends.
@@ -10,9 +12,12 @@ local s, failure = state()
 if failure then return failure end
 local target, most = tonumber(ARGV[1]), tonumber(ARGV[2])
 if target then
-  if target <= s.compacted then return redis.error_reply('TIERD_COMPACTED the revision has been compacted') end
+  local again = target == s.compacted and call('HGET', ORDER, 'compaction') == ARGV[3]
+  if target <= s.compacted and not again then
+    return redis.error_reply('TIERD_COMPACTED the revision has been compacted')
+  end
   if target > s.revision then return redis.error_reply('TIERD_FUTURE the revision does not exist yet') end
-  call('HSET', ORDER, 'compacted', int(target))
+  call('HSET', ORDER, 'compacted', int(target), 'compaction', ARGV[3])
   s.compacted = target
 end
 
