@@ -167,27 +167,32 @@ func TestLostRevoke(t *testing.T) {
 }
 
 // TestLostLeaseCalls: calls on leases that can be made twice are; a grant whose
-// reply was lost is answered by the lease that exists, and one whose request was
-// lost is reported as unknown, never as failed or done.
+// reply was lost is answered by the lease that exists if nobody else can have made
+// that one, and is otherwise reported as unknown, never as failed or done.
 func TestLostLeaseCalls(t *testing.T) {
 	t.Parallel()
 	k, f := openWithFaults(t, isLeaseCall)
 	f.next.Store(int32(lostReply))
-	if lease, _, err := k.LeaseGrant(t.Context(), 5, 60); err != nil || lease.GrantedTTL != 60 {
+	lease, _, err := k.LeaseGrant(t.Context(), 0, 60)
+	if err != nil || lease.GrantedTTL != 60 {
 		t.Fatalf("grant with a lost reply: %+v, %v", lease, err)
 	}
 	f.next.Store(int32(lostRequest))
-	if _, _, err := k.LeaseGrant(t.Context(), 6, 60); !errors.Is(err, router.ErrOutcomeUnknown) {
+	if _, _, err := k.LeaseGrant(t.Context(), 0, 60); !errors.Is(err, router.ErrOutcomeUnknown) {
 		t.Fatalf("grant with a lost request: %v, want ErrOutcomeUnknown", err)
+	}
+	f.next.Store(int32(lostReply))
+	if _, _, err := k.LeaseGrant(t.Context(), lease.ID, 60); !errors.Is(err, router.ErrOutcomeUnknown) {
+		t.Fatalf("grant of a lease that exists, with a lost reply: %v, want ErrOutcomeUnknown", err)
 	}
 	for _, broken := range []fault{lostRequest, lostReply} {
 		f.next.Store(int32(broken))
-		if lease, _, err := k.LeaseKeepAlive(t.Context(), 5); err != nil || lease.RemainingTTL != 60 {
+		if lease, _, err := k.LeaseKeepAlive(t.Context(), lease.ID); err != nil || lease.RemainingTTL != 60 {
 			t.Fatalf("keep-alive: %+v, %v", lease, err)
 		}
 	}
-	if f.hit.Load() != 4 {
-		t.Fatalf("%d calls were broken, want 4", f.hit.Load())
+	if f.hit.Load() != 5 {
+		t.Fatalf("%d calls were broken, want 5", f.hit.Load())
 	}
 }
 

@@ -71,6 +71,7 @@ func (k *Keyspace) LeaseGrant(ctx context.Context, id, ttlSeconds int64) (Lease,
 	if ttlSeconds > LeaseTTLMax {
 		return Lease{}, 0, k.refuseTTL(ctx)
 	}
+	own := id == 0
 	for id == 0 {
 		random, err := k.random()
 		if err != nil {
@@ -79,7 +80,7 @@ func (k *Keyspace) LeaseGrant(ctx context.Context, id, ttlSeconds int64) (Lease,
 		id = int64(random & math.MaxInt64)
 	}
 	answer, err := k.callLease(ctx, hot.GrantLease(id, max(ttlSeconds, leaseTTLMin)), false)
-	if errors.Is(err, ErrOutcomeUnknown) {
+	if errors.Is(err, ErrOutcomeUnknown) && own {
 		return k.grantedAfterAll(ctx, id, err)
 	}
 	if err != nil {
@@ -106,9 +107,11 @@ func (k *Keyspace) refuseTTL(ctx context.Context) error {
 	return ErrLeaseTTLTooLarge
 }
 
-// grantedAfterAll looks whether a grant whose reply was lost took place. A lease
-// of that id that exists now answers for the grant; one that does not may still
-// come to be, so its outcome stays unknown.
+// grantedAfterAll looks whether a grant whose reply was lost took place. Nobody
+// else uses an id that was chosen here, so a lease of that id that exists now
+// answers for the grant; one that does not may still come to be, so its outcome
+// stays unknown. So does that of a grant whose id the client chose: that lease may
+// be an older one, for which the grant was refused.
 func (k *Keyspace) grantedAfterAll(ctx context.Context, id int64, lost error) (Lease, Revision, error) {
 	lease, revision, err := k.LeaseTimeToLive(ctx, id, false)
 	if err != nil {
