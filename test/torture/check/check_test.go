@@ -38,7 +38,9 @@ func TestGoodHistory(t *testing.T) {
 	if len(report.Revisions) != 10 || report.Expired != 1 || report.Resolved != 0 {
 		t.Errorf("%d revisions, %d leases ended, %d calls resolved", len(report.Revisions), report.Expired, report.Resolved)
 	}
-	if report.Searched != readB+1 { // the end of a lease in the place of its renewal
+	// The end of a lease in the place of its renewal, and two each for what shows a
+	// revision that it does not make: two grants and a compaction.
+	if report.Searched != readB+1+3 {
 		t.Errorf("porcupine was given %d calls", report.Searched)
 	}
 }
@@ -92,6 +94,24 @@ func TestCallsWithoutEffect(t *testing.T) {
 	gone.Outcome, gone.Error = history.Refused, "lease not found"
 	undone := s.call(&pb.PutRequest{Key: []byte("a"), Value: []byte("nor that")}, nil)
 	undone.Outcome, undone.Error = history.NotDone, "no leader"
+	for _, v := range judge(s.finish()).Violations {
+		t.Error(v)
+	}
+}
+
+// A compaction whose first reply was lost takes effect before the revision that its
+// answer shows.
+func TestEffectBeforeHeader(t *testing.T) {
+	t.Parallel()
+	s := newScript(t)
+	s.put("a", "a1")
+	s.put("a", "a2")
+	compaction := s.compact(3)
+	refused := s.call(&pb.RangeRequest{Key: []byte("a"), Revision: 2}, nil)
+	refused.Outcome, refused.Error = history.Refused, "compacted"
+	s.put("a", "a3")
+	compaction.Return = s.now
+	compaction.Response.(*pb.CompactionResponse).Header.Revision = 4
 	for _, v := range judge(s.finish()).Violations {
 		t.Error(v)
 	}

@@ -116,6 +116,11 @@ func callDamages() map[string]damage {
 			again.Call, again.Return = again.Return+1, again.Return+2
 			h.Operations = append(h.Operations, &again)
 		}, rules(check.RuleLinearizable)},
+		"a compaction takes effect after the revision it shows": {func(h *history.History) {
+			o := h.Operations[compact3]
+			o.Call = h.Operations[putB1].Call
+			o.Response.(*pb.CompactionResponse).Header.Revision = 3
+		}, rules(check.RuleLinearizable)},
 		"an internal error": {func(h *history.History) {
 			unknown(h.Operations[putA3])
 			h.Operations[putA3].Error = "etcdserver: internal error"

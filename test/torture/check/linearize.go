@@ -22,6 +22,11 @@ type step struct {
 	// refusals do.
 	revision int64
 	writes   bool
+	// latest bounds the revision at which something took effect that makes none:
+	// the answer to it shows one that was read then or later. headerOnly is that
+	// reading.
+	latest     int64
+	headerOnly bool
 	// excused refusals are right whatever the state: what is not in the model
 	// explains them.
 	excused bool
@@ -77,8 +82,8 @@ func (c *checker) explain(m porcupine.Model, steps []porcupine.Operation) {
 	if blocked >= 0 {
 		text = steps[blocked].Input.(*step).String()
 	}
-	c.violate(RuleLinearizable, "porcupine finds no order of the calls that explains all answers; it came to %d of %d, %s; then %s fits nowhere",
-		len(longest), len(steps), m.DescribeState(state), text)
+	c.violate(RuleLinearizable, "porcupine finds no order of the calls that explains all answers; %s fits nowhere after %d of %d, at %s",
+		text, len(longest), len(steps), m.DescribeState(state))
 	if c.settings.Visualize == "" {
 		return
 	}
@@ -115,12 +120,30 @@ func (c *checker) steps() []porcupine.Operation {
 		}
 	}
 	for _, o := range c.history.Operations {
-		if s := c.stepOf(o, made[o]); s != nil {
+		for _, s := range c.stepsOf(o, made[o]) {
 			steps = append(steps, porcupine.Operation{ClientId: o.Client, Input: s, Call: int64(o.Call), Return: int64(o.Return)})
 		}
 	}
 	separateClients(steps)
 	return steps
+}
+
+// stepsOf are what porcupine is given for a call: one step, or two where the answer
+// shows a revision that was read by itself.
+func (c *checker) stepsOf(o *history.Operation, made int64) []*step {
+	s := c.stepOf(o, made)
+	if s == nil {
+		return nil
+	}
+	switch o.Request.(type) {
+	case *pb.CompactionRequest, *pb.LeaseGrantRequest, *pb.LeaseRevokeRequest:
+		if !s.writes && o.Outcome == history.Acknowledged {
+			shows := &step{op: o, revision: s.revision, headerOnly: true}
+			s.latest, s.revision = s.revision, 0
+			return []*step{s, shows}
+		}
+	}
+	return []*step{s}
 }
 
 func (c *checker) stepOf(o *history.Operation, made int64) *step {
@@ -225,7 +248,7 @@ func (s *step) apply(state searched, show map[int64]int) (bool, searched) {
 		if s.revision != state.Revision+1 || state.shown != show[state.Revision] {
 			return false, state
 		}
-	} else if s.revision != 0 && s.revision != state.Revision {
+	} else if s.revision != 0 && s.revision != state.Revision || s.latest != 0 && s.latest < state.Revision {
 		return false, state
 	}
 	next, ok := s.run(state.State)
@@ -246,6 +269,9 @@ func (s *step) run(state *model.State) (*model.State, bool) {
 	if s.op == nil {
 		next, _, err := state.Revoke(s.lease)
 		return next, err == nil
+	}
+	if s.headerOnly {
+		return state, true
 	}
 	next, same, err := s.evaluate(state)
 	switch {
