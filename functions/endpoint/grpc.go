@@ -16,9 +16,10 @@ import (
 // streamWorkers is the number of goroutines that are kept for calls. A new one
 // begins with a small stack, and growing it to what a call needs was measured to
 // take an eighth of the processor time of a put. Calls beyond them get goroutines
-// of their own; an endless stream keeps its worker. More of them are no gain:
-// they take turns, so that stacks have left the caches when they are used again.
-const streamWorkers = 256
+// of their own; an endless stream keeps its worker. More of them cost a hundred
+// clients what a thousand gain: they take turns, so that a stack has left the
+// caches when it is used again.
+const streamWorkers = 512
 
 // streamWindow and connectionWindow are how much of one request, and of all that
 // come on a connection, a client may send ahead: a request of the usual largest
