@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,7 +13,7 @@ import (
 
 // queue batches calls naturally: a lane takes all that has queued up while its
 // last call was under way, up to its limits, and sends it as one call. Nothing
-// waits for a batch to fill.
+// waits for a batch to fill, but for callers who are ready to run.
 type queue[Q, R any] struct {
 	items   chan *item[Q, R]
 	timeout time.Duration
@@ -85,6 +86,7 @@ func (q *queue[Q, R]) start(serve func(batch []*item[Q, R])) {
 					return
 				}
 			}
+			q.gather()
 			batch, left = q.collect(first, batch[:0])
 			if len(batch) > 0 {
 				q.sizes.Observe(float64(len(batch)))
@@ -106,6 +108,16 @@ func (q *queue[Q, R]) refuse() {
 		default:
 			return
 		}
+	}
+}
+
+// gather lets others run for as long as requests come of it. A lane is woken by the
+// first request and would run before the callers of the next ones, which arrived
+// with it: its batches would be small, and dear.
+func (q *queue[Q, R]) gather() {
+	for queued := -1; queued < len(q.items) && queued < q.limit.requests; {
+		queued = len(q.items)
+		runtime.Gosched()
 	}
 }
 
