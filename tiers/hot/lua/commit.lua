@@ -328,7 +328,8 @@ local function check(kind, flags, key, lease)
     if flags % 4 ~= 0 and not entry(key) then return KEY_NOT_FOUND end
   elseif kind == REVOKE then
     if not lease_exists(lease) then return LEASE_NOT_FOUND end
-    if flags == 1 and lease_end(call('HGET', LEASES, lease), s.recovered) > now_ms() then return NOT_DUE end
+    local now = now_ms()
+    if flags == 1 and lease_end(call('HGET', LEASES, lease), s.recovered, now) > now then return NOT_DUE end
   end
 end
 

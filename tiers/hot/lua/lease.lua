@@ -31,7 +31,7 @@ end
 local function describe(lease, keys)
   local value = call('HGET', LEASES, lease)
   if not value then return emit('\1') end
-  local ends, ttl = lease_end(value, s.recovered)
+  local ends, ttl = lease_end(value, s.recovered, now)
   emit('\0' .. pack('>I8I8', ttl, math.max(0, ends - now)))
   if not keys then return end
   local attached = leased_keys(lease)
@@ -45,7 +45,7 @@ local function list()
   local all = call('HGETALL', LEASES)
   emit(pack('>I4', #all / 2))
   for i = 1, #all, 2 do
-    local ends, ttl = lease_end(all[i + 1], s.recovered)
+    local ends, ttl = lease_end(all[i + 1], s.recovered, now)
     emit(all[i] .. pack('>I8I8', ttl, math.max(0, ends - now)))
   end
 end
@@ -58,7 +58,7 @@ local function due(most)
     if not value then
       call('ZREM', DUE, candidates[i])
     else
-      local ends = lease_end(value, s.recovered)
+      local ends = lease_end(value, s.recovered, now)
       if ends <= now then
         n = n + 1
         leases[n] = candidates[i]
@@ -83,7 +83,7 @@ while at <= #program do
   elseif kind == KEEP_ALIVE then
     local value = call('HGET', LEASES, lease)
     -- As etcd: what has ended cannot be renewed, even if it is not revoked yet.
-    if not value or lease_end(value, s.recovered) <= now then emit('\1')
+    if not value or lease_end(value, s.recovered, now) <= now then emit('\1')
     else renew(lease, (parse(LEASE_FORMAT, value))) end
   elseif kind == LIST then list()
   elseif kind == DUE_LIST then due(number)

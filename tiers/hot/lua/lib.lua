@@ -153,9 +153,11 @@ local function above(lease)
 end
 
 -- lease_end is when a lease ends: never before its full time to live has passed
--- since this Redis was last recovered.
-local function lease_end(value, recovered)
+-- since this Redis was last recovered. (A recovery that lies in the future shows that
+-- the clock has jumped back since; it says nothing then.)
+local function lease_end(value, recovered, now)
   local ttl, ends = parse(LEASE_FORMAT, value)
+  if recovered > now then return ends, ttl end
   return math.max(ends, recovered + ttl * 1000), ttl
 end
 
