@@ -66,6 +66,13 @@ func (l *load) awaitAcknowledged(t *testing.T, n int) {
 	}
 }
 
+// acknowledgedNow is how many writes were acknowledged so far.
+func (l *load) acknowledgedNow() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.acknowledged)
+}
+
 // stop ends the clients and gives what was acknowledged.
 func (l *load) stop() map[string]int64 {
 	l.cancel()
