@@ -13,6 +13,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/goleak"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/tierd/tierd/test/cluster"
 )
 
@@ -88,6 +90,38 @@ func TestCluster(t *testing.T) {
 			Args:    []string{"--keyspace", keyspace},
 		})
 	}
+}
+
+// TestStartsWhileRedisLoads: a Redis that loads its append-only file says of itself
+// that it has none. A frontend that starts then is not misled, and waits.
+func TestStartsWhileRedisLoads(t *testing.T) {
+	t.Parallel()
+	const keys = 30_000
+	server := cluster.StartRedis(t, cluster.RedisOptions{Config: []string{
+		"--key-load-delay", "100", // microseconds: three seconds in all, answering others after a thousand at a time
+	}})
+	ctx, cancel := context.WithTimeout(t.Context(), bound)
+	defer cancel()
+	client := server.Client()
+	_, err := client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i := range keys {
+			p.Set(ctx, fmt.Sprint("other", i), "x", 0)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Kill()
+	server.Start()
+	cluster.Await(t, bound, "redis loads its data", func() error {
+		info, err := client.Info(ctx, "persistence").Result()
+		if err == nil && (!strings.Contains(info, "loading:1") || !strings.Contains(info, "aof_enabled:0")) {
+			err = fmt.Errorf("it says %s", info)
+		}
+		return err
+	})
+	uses(t, cluster.FrontendOptions{HotTier: server.URL()})
 }
 
 // port is the TCP port of a server.

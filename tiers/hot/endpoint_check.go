@@ -85,6 +85,10 @@ func checkServer(ctx context.Context, client redis.Cmdable, inCluster bool) (Rep
 	if err != nil {
 		return report, err
 	}
+	if info["loading"] == "1" {
+		// It would be refused for what it says of itself: that it has no append-only file.
+		return report, errors.New("ask Redis for INFO: it is loading its data")
+	}
 	if err := checkRole(info, inCluster); err != nil {
 		return report, err
 	}
