@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"testing"
 	"time"
@@ -64,7 +63,9 @@ func TestLostTailIsRefused(t *testing.T) {
 			}
 			c.Redis.Kill()
 			cluster.CutTail(t, c.Redis.TailFile(), kept+lost.torn)
+			refused := servesNothing(t, c.Frontends)
 			c.Redis.Restart()
+			refused()
 			for _, f := range c.Frontends {
 				refusesEverything(t, f.Client())
 			}
@@ -129,53 +130,6 @@ func TestTornUnacknowledgedWriteLoads(t *testing.T) {
 	if next := putOne(t, client, "b"); next != last+1 {
 		t.Fatalf("the next write took revision %d, want %d", next, last+1)
 	}
-}
-
-// TestKillsUnderLoad kills frontends and Redis at random moments while clients
-// write, and then accounts for every write: what was acknowledged is there at the
-// revision that was acknowledged, no revision belongs to two writes, and none is
-// missing from the history.
-func TestKillsUnderLoad(t *testing.T) {
-	t.Parallel()
-	c := cluster.Start(t, cluster.Options{Frontends: 2})
-	load := startLoad(t, c, 8)
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
-	for round := range roundsOf(t) {
-		load.awaitAcknowledged(t, (round+1)*40)
-		switch victim := random.IntN(3); victim {
-		case 0:
-			c.Redis.Kill()
-			c.Redis.Restart()
-		case 1:
-			f := c.Frontends[random.IntN(len(c.Frontends))]
-			f.Kill()
-			f.Restart()
-		case 2:
-			f := c.Frontends[random.IntN(len(c.Frontends))]
-			f.Kill()
-			c.Redis.Kill()
-			c.Redis.Restart()
-			f.Restart()
-		}
-	}
-	acknowledged := load.stop()
-	account(t, c.Frontends[0].Client(), acknowledged)
-}
-
-// roundsOf is the number of kills: few here, as many as wanted by hand.
-func roundsOf(t *testing.T) int {
-	t.Helper()
-	text := os.Getenv("TIERD_CRASH_ROUNDS")
-	if text == "" {
-		return 6
-	}
-	var rounds int
-	if _, err := fmt.Sscan(text, &rounds); err != nil {
-		t.Fatalf("TIERD_CRASH_ROUNDS=%q: %v", text, err)
-	}
-	return rounds
 }
 
 // account compares the whole history with what was acknowledged.

@@ -23,7 +23,7 @@ var (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // faultsPerRound make a round of a long run about half a minute.
-const faultsPerRound = 14
+const faultsPerRound = 18
 
 // TestTorture: whatever is killed or paused, what clients and watches are told can
 // have come from one etcd.
