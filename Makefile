@@ -75,5 +75,10 @@ fuzz: DURATION ?= 1m
 fuzz: redis ## run every fuzz target for DURATION
 	scripts/fuzz.sh $(DURATION)
 
+# BUG is a name in docs/ledger.md, or all.
+ledger: BUG ?= all
+ledger: redis ## bring a bug of docs/ledger.md back, and see its test fail (BUG=name)
+	$(GO) test -count 1 -v -timeout 0 -run TestBugsComeBack ./test/ledger -bug $(BUG)
+
 clean: ## remove what was built here
 	rm -rf bin

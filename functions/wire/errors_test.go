@@ -136,6 +136,9 @@ func TestErrorKeepsTheCauseForTheLog(t *testing.T) {
 	if strings.Contains(err.Error(), "refused") {
 		t.Errorf("the client would read %q", err.Error())
 	}
+	if logged := errors.Unwrap(Error(fmt.Errorf("lock: %w", err))); logged == nil || !strings.Contains(logged.Error(), "refused") {
+		t.Errorf("the cause of an error that passes twice is logged as %v", logged)
+	}
 	unknown := Error(errors.New("surprise"))
 	if s := status.Convert(unknown); s.Code() != codes.Unavailable || s.Message() != "etcdserver: surprise" {
 		t.Errorf("an unclassified error became %v", s)

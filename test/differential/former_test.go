@@ -16,7 +16,23 @@ func TestFormerDifferences(t *testing.T) {
 	full := call{pb.Maintenance_Alarm_FullMethodName, &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, MemberID: 5, Alarm: pb.AlarmType_NOSPACE}}
 	ranged := &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{Key: []byte("a"), RangeEnd: []byte("b")}}}
 	deleted := &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: &pb.DeleteRangeRequest{Key: []byte("none")}}}
+	compact := call{pb.KV_Compact_FullMethodName, &pb.CompactionRequest{Revision: 2, Physical: true}}
 	for name, calls := range map[string][]call{
+		"list at an old revision": {
+			put("b"), put("a"), {pb.KV_Range_FullMethodName, &pb.RangeRequest{Key: []byte{0}, RangeEnd: []byte{0}, Revision: 3}},
+		},
+		"compaction of what is compacted": {
+			put("a"), compact, compact, {pb.KV_Compact_FullMethodName, &pb.CompactionRequest{Revision: 9}},
+		},
+		"limit, with a target to sort by but no order": {
+			put("b"), put("c"), put("b"), put("a"),
+			{pb.KV_Range_FullMethodName, &pb.RangeRequest{Key: []byte{0}, RangeEnd: []byte{0}, Limit: 1, SortTarget: pb.RangeRequest_MOD}},
+		},
+		"compacted revision beside a hash": {
+			{pb.Maintenance_HashKV_FullMethodName, &pb.HashKVRequest{}},
+			put("a"), put("a"), {pb.KV_Compact_FullMethodName, &pb.CompactionRequest{Revision: 3, Physical: true}},
+			{pb.Maintenance_HashKV_FullMethodName, &pb.HashKVRequest{}},
+		},
 		"revoke of the highest lease id": {
 			{pb.Lease_LeaseGrant_FullMethodName, &pb.LeaseGrantRequest{ID: -1, TTL: 1000}},
 			{pb.KV_Put_FullMethodName, &pb.PutRequest{Key: []byte("\xff/a"), Lease: -1}},

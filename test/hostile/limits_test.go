@@ -282,6 +282,33 @@ func TestNumbersAtTheEdge(t *testing.T) {
 	p.unharmed()
 }
 
+// TestPutAndEndlessDelete: a transaction that puts a key and then deletes a range
+// without an end which holds it. etcd's check for keys written twice overlooks it, and
+// etcd can crash on it; tierd does both, in order.
+func TestPutAndEndlessDelete(t *testing.T) {
+	t.Parallel()
+	p := startPair(t, 0)
+	if _, err := p.call(p.tierd, pb.KV_Put_FullMethodName, &pb.PutRequest{Key: []byte("b"), Value: []byte("1")}); err != nil {
+		t.Fatal(err)
+	}
+	r := &pb.TxnRequest{Success: []*pb.RequestOp{putOp("a", []byte("2")), putOp("b", []byte("3")), deleteOp("a", "\x00")}}
+	resp, err := p.call(p.tierd, pb.KV_Txn_FullMethodName, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if deleted := resp.(*pb.TxnResponse).Responses[2].GetResponseDeleteRange(); deleted.Deleted != 2 || len(deleted.PrevKvs) != 2 || string(deleted.PrevKvs[1].Value) != "3" {
+		t.Errorf("the deletion is answered with %v", deleted)
+	}
+	left, err := p.tierd.client.Get(t.Context(), "a", clientv3.WithFromKey())
+	if err != nil || left.Count != 0 {
+		t.Errorf("left is %v, %v", left, err)
+	}
+	told := <-p.tierd.client.Watch(t.Context(), "a", clientv3.WithFromKey(), clientv3.WithRev(3))
+	if err := told.Err(); err != nil || len(told.Events) != 4 {
+		t.Errorf("a watch tells %v, %v; want two puts and two deletions", told.Events, err)
+	}
+}
+
 // TestUnknownAlarms: an action or a kind that does not exist is refused. (etcd does
 // not survive the first, nor a raised alarm of the second.)
 func TestUnknownAlarms(t *testing.T) {
