@@ -223,11 +223,25 @@ func (n *nemesis) awaitAnswers(before string) {
 	n.t.Helper()
 	enough := n.load.Acknowledged() + answeredBetween
 	cluster.Await(n.t, answeredBound, "calls are acknowledged before "+before, func() error {
+		n.alive()
 		if got := n.load.Acknowledged(); got < enough && !n.load.Exhausted() {
 			return fmt.Errorf("%d more are missing", enough-got)
 		}
 		return nil
 	})
+}
+
+// alive checks that no process has ended by itself.
+func (n *nemesis) alive() {
+	n.t.Helper()
+	for _, f := range n.frontends {
+		if !f.Running() {
+			n.t.Fatalf("frontend %s has ended by itself", f.Name())
+		}
+	}
+	if !n.redis.Running() {
+		n.t.Fatal("redis has ended by itself")
+	}
 }
 
 // wait lets the load run for a while.
