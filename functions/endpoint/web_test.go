@@ -66,8 +66,9 @@ func sorted(lines []string) string {
 func TestHTTPAsEtcd(t *testing.T) {
 	t.Parallel()
 	etcd := oracle.Start(t, oracle.Options{})
-	cluster.Await(t, time.Minute, "etcd agrees on its cluster version", func() error {
-		if _, body := get(t, etcd.Endpoint()+"/version"); !strings.Contains(body, `"etcdcluster":"3.7.0"`) {
+	cluster.Await(t, time.Minute, "etcd agrees on its cluster version and on that of its storage", func() error {
+		_, body := get(t, etcd.Endpoint()+"/version")
+		if !strings.Contains(body, `"etcdcluster":"3.7.0"`) || !strings.Contains(body, `"storage":"3.7.0"`) {
 			return errors.New(body)
 		}
 		return nil

@@ -248,8 +248,8 @@ func (s *watched) note(t *testing.T, r *pb.WatchResponse) {
 			s.overtaken = append(s.overtaken, r.WatchId)
 		}
 		at := r.Header.Revision
-		if r.WatchId == clientv3.InvalidWatchID {
-			at = 0 // a refusal shows what that server has seen, which others may have overtaken
+		if r.Canceled {
+			at = 0 // an end shows what that server has seen, which others may have overtaken
 		}
 		s.lives[r.WatchId] = append(s.lives[r.WatchId], fmt.Sprintf("created %v canceled %v compacted %d at %d: %s",
 			r.Created, r.Canceled, r.CompactRevision, at, r.CancelReason))

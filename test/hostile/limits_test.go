@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -167,6 +168,11 @@ func (p *pair) nested(depth int, r *pb.TxnRequest) {
 	}
 	want, wantErr := p.exchange(p.etcd, pb.KV_Txn_FullMethodName, data)
 	got, gotErr := p.exchange(p.tierd, pb.KV_Txn_FullMethodName, data)
+	if answers.ErrorText(wantErr) == answers.ErrorText(rpctypes.ErrGRPCTimeout) {
+		// The deepest ones take etcd seconds: on a busy machine too many to say anything.
+		p.Logf("depth %d: etcd ran out of time, tierd answers %.300q", depth, answers.ErrorText(gotErr))
+		return
+	}
 	if wantText, gotText := answers.ErrorText(wantErr), answers.ErrorText(gotErr); wantText != gotText {
 		p.Fatalf("depth %d: etcd answers %.300q, tierd %.300q", depth, wantText, gotText)
 	}

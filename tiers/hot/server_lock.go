@@ -23,7 +23,7 @@ type serverLocks struct {
 // lockServerDir takes both locks. A server that outlived the tierd that started
 // it is ended first: two servers on one append-only file would destroy it.
 func lockServerDir(ctx context.Context, files serverFiles) (*serverLocks, error) {
-	owner, err := tryLock(files.ownerLock)
+	owner, err := lockOwner(ctx, files)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return nil, unfit("another tierd uses the data directory %s: stop it, or choose another directory.", files.dir)
 	}
@@ -35,6 +35,32 @@ func lockServerDir(ctx context.Context, files serverFiles) (*serverLocks, error)
 		return nil, errors.Join(err, owner.Close())
 	}
 	return &serverLocks{owner: owner, server: server}, nil
+}
+
+// ownerPatience is how long the owner's lock may stay taken before it is another
+// tierd's. A process that is being started holds all locks of its parent for an
+// instant, until it has become its program.
+const ownerPatience = time.Second
+
+// lockOwner takes the owner's lock; EWOULDBLOCK if another tierd has it.
+func lockOwner(ctx context.Context, files serverFiles) (*os.File, error) {
+	enough := time.NewTimer(ownerPatience)
+	defer enough.Stop()
+	tick := time.NewTicker(serverPollInterval)
+	defer tick.Stop()
+	for {
+		lock, err := tryLock(files.ownerLock)
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return lock, err
+		}
+		select {
+		case <-tick.C:
+		case <-enough.C:
+			return nil, err
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for the data directory: %w", context.Cause(ctx))
+		}
+	}
 }
 
 // awaitLeftover takes the server's lock, ending the process that still has it.
