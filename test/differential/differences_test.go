@@ -49,7 +49,7 @@ func elsewhere() map[string]bool {
 //     (game.corrupted).
 //   - What a lease that is about to end answers depends on the clock of each system
 //     (game.shortLease).
-//   - A watch that is refused shows the revision that its server has seen, which
+//   - The end of a watch shows the revision that its server has seen, which
 //     others may have overtaken, as with several members of an etcd (watched.note).
 //   - A watch that compaction ends is told so at any time, and etcd answers no
 //     question about progress until the client has cancelled it (watched.catchUp).

@@ -59,6 +59,7 @@ func startPair(tb testing.TB, maxTxnOps uint) *pair {
 	}
 	c := cluster.Start(tb, cluster.Options{Args: args})
 	etcd := oracle.Start(tb, oracle.Options{Configure: func(config *embed.Config) {
+		config.ElectionMs = 20_000 // etcd gives a request five seconds and two elections: enough on a busy machine
 		if maxTxnOps != 0 {
 			config.MaxTxnOps = maxTxnOps
 		}
