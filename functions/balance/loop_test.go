@@ -144,7 +144,7 @@ func TestLoopFails(t *testing.T) {
 // A map that cannot be read is told once; a frontend that stops ends the loop.
 func TestLoopCannotRead(t *testing.T) {
 	t.Parallel()
-	f, logged := play(t, 5*time.Minute, yes, func(f *fake) { f.unread = router.ErrUnavailable })
+	f, logged := play(t, 5*time.Minute-time.Second, yes, func(f *fake) { f.unread = router.ErrUnavailable })
 	if f.looks != 10 || strings.Count(logged, "\n") != 1 {
 		t.Errorf("%d looks, log:\n%s", f.looks, logged)
 	}
@@ -157,7 +157,7 @@ func TestLoopCannotRead(t *testing.T) {
 // What is held up is told now and then, not at every look.
 func TestLoopTellsWhatIsHeldUp(t *testing.T) {
 	t.Parallel()
-	_, logged := play(t, 25*time.Minute, yes, func(f *fake) {
+	_, logged := play(t, 25*time.Minute-time.Second, yes, func(f *fake) {
 		f.writes = 0
 		f.topology.Endpoints[0].Draining = true
 		f.topology.Endpoints[1] = router.EndpointStatus{ID: 1, MemoryBytes: 9, MemoryMaxBytes: 10}
