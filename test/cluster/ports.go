@@ -30,4 +30,6 @@ func FreePort(tb testing.TB) int {
 }
 
 // localURL is the HTTP address of a port of this machine.
-func localURL(port int) string { return fmt.Sprintf("http://127.0.0.1:%d", port) }
+func localURL(port int) string { return "http://" + localAddress(port) }
+
+func localAddress(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -13,23 +14,31 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// redisReadyBound is how long a redis-server may take from its start to its first
-// answer, loading included.
-const redisReadyBound = 30 * time.Second
+const (
+	// redisReadyBound is how long a redis-server may take from its start to its first
+	// answer, loading included.
+	redisReadyBound = 30 * time.Second
+	// controlTimeout is how long a question of this package waits for one server,
+	// which may be paused.
+	controlTimeout = time.Second
+)
 
 // Redis is a real redis-server of the test's own: no databases but its own
 // folder's, AOF with every write synced, no eviction, on a unix socket (and on a
 // TCP port where asked).
 type Redis struct {
 	*Process
-	tb     testing.TB
-	dir    string
-	socket string
-	port   int
+	tb      testing.TB
+	dir     string
+	socket  string
+	port    int
+	control *redis.Client // for this package's own questions
 }
 
 // RedisOptions are the choices a test has.
 type RedisOptions struct {
+	// Name identifies the server in failures; default "redis-server".
+	Name string
 	// TCP makes the server listen on a free port too.
 	TCP bool
 	// Config is added to the command line, so it wins over the defaults:
@@ -40,19 +49,35 @@ type RedisOptions struct {
 // StartRedis starts a redis-server and waits until it answers.
 func StartRedis(tb testing.TB, options RedisOptions) *Redis {
 	tb.Helper()
+	r := newRedis(tb, options)
+	r.Start()
+	r.AwaitReady()
+	return r
+}
+
+// newRedis prepares a redis-server without starting it.
+func newRedis(tb testing.TB, options RedisOptions) *Redis {
+	tb.Helper()
 	dir := Folder(tb)
 	r := &Redis{tb: tb, dir: dir, socket: filepath.Join(dir, "redis.sock")}
 	if options.TCP {
 		r.port = FreePort(tb)
 	}
+	// What a Sentinel changes is written here, and holds after a restart.
+	config := filepath.Join(dir, "redis.conf")
+	if err := os.WriteFile(config, nil, 0o600); err != nil {
+		tb.Fatalf("write a configuration for redis-server: %v", err)
+	}
 	r.Process = NewProcess(tb, Command{
-		Name:   "redis-server",
+		Name:   cmp.Or(options.Name, "redis-server"),
 		Path:   redisServer(),
-		Args:   append(r.arguments(), options.Config...),
+		Args:   append(append([]string{config}, r.arguments()...), options.Config...),
 		LogDir: dir,
 	})
-	r.Start()
-	r.AwaitReady()
+	r.control = redis.NewClient(&redis.Options{
+		Network: "unix", Addr: r.socket, MaxRetries: -1, DialTimeout: controlTimeout, ReadTimeout: controlTimeout,
+	})
+	tb.Cleanup(func() { _ = r.control.Close() })
 	return r
 }
 
@@ -84,13 +109,32 @@ func (r *Redis) arguments() []string {
 // URL is the address of the server in the form that tierd's --hot-tier takes.
 func (r *Redis) URL() string { return "unix://" + r.socket }
 
-// TCPURL is the address of the server's TCP port. It needs RedisOptions.TCP.
-func (r *Redis) TCPURL() string {
+// DatabaseURL is the address of one of the server's databases, counted from 0.
+func (r *Redis) DatabaseURL(database int) string { return databaseURL(r.socket, database) }
+
+func databaseURL(socket string, database int) string {
+	if database == 0 {
+		return "unix://" + socket
+	}
+	return fmt.Sprintf("unix://%s?db=%d", socket, database)
+}
+
+// Address is host and port of the server's TCP port. It needs RedisOptions.TCP.
+func (r *Redis) Address() string { r.tb.Helper(); return localAddress(r.Port()) }
+
+// Port is the server's TCP port. It needs RedisOptions.TCP.
+func (r *Redis) Port() int {
 	r.tb.Helper()
 	if r.port == 0 {
 		r.tb.Fatal("this redis-server has no TCP port: set RedisOptions.TCP")
 	}
-	return fmt.Sprintf("redis://127.0.0.1:%d/0", r.port)
+	return r.port
+}
+
+// TCPURL is the address of the server's TCP port. It needs RedisOptions.TCP.
+func (r *Redis) TCPURL() string {
+	r.tb.Helper()
+	return fmt.Sprintf("redis://%s/0", r.Address())
 }
 
 // Dir is the folder that holds the server's data.
@@ -106,13 +150,11 @@ func (r *Redis) Client() *redis.Client {
 // AwaitReady waits until the server has loaded its data and answers.
 func (r *Redis) AwaitReady() {
 	r.tb.Helper()
-	client := redis.NewClient(&redis.Options{Network: "unix", Addr: r.socket, MaxRetries: -1})
-	defer client.Close()
 	Await(r.tb, redisReadyBound, "redis-server answers", func() error {
 		if !r.Running() {
 			r.tb.Fatalf("redis-server ended:\n%s", r.Log())
 		}
-		return client.Ping(context.Background()).Err()
+		return r.control.Ping(context.Background()).Err()
 	})
 }
 

@@ -85,6 +85,9 @@ func NewWire(tb testing.TB, r *Redis) *Wire {
 // URL is the address to reach the Redis at over this wire.
 func (w *Wire) URL() string { return "unix://" + w.socket }
 
+// DatabaseURL is the address of one of the Redis' databases over this wire.
+func (w *Wire) DatabaseURL(database int) string { return databaseURL(w.socket, database) }
+
 // Cut breaks all connections, and every new one, until Mend.
 func (w *Wire) Cut() { w.set(func() { w.cut = true }); w.Break() }
 
