@@ -15,6 +15,8 @@ import (
 	"os"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/tierd/tierd/tiers/hot"
 )
 
@@ -30,7 +32,11 @@ func main() {
 
 // run is main without the process: it returns the exit code.
 func run(arguments, environ []string, stdout, stderr io.Writer) int {
-	root := newRootCommand(environ)
+	return execute(newRootCommand(environ), arguments, stdout, stderr)
+}
+
+// execute runs a command line and prints its error: it returns the exit code.
+func execute(root *cobra.Command, arguments []string, stdout, stderr io.Writer) int {
 	root.SetArgs(arguments)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// shardSettings say which keyspace a shard command works on.
+type shardSettings struct {
+	Keyspace string
+	HotTier  hotTier
+}
+
+// sharedSettings are the flags of tierd serve that the shard commands have too.
+func sharedSettings() []string { return []string{"keyspace", "hot-tier", "config-file"} }
+
+// settings reads the settings from where tierd serve reads them, so that one file or
+// environment does for both, whatever else is in it.
+func (t *shardTool) settings(cmd *cobra.Command) (shardSettings, error) {
+	for _, name := range sharedSettings() {
+		if flag := cmd.Flags().Lookup(name); flag.Changed {
+			if err := settle(t.serveFlags, flag); err != nil {
+				return shardSettings{}, valueError("--"+name, flag, flag.Value.String())
+			}
+		}
+	}
+	warnings, err := applySources(t.serveFlags, t.environ)
+	if err != nil {
+		return shardSettings{}, err
+	}
+	for _, warning := range warnings {
+		if _, err := fmt.Fprintf(t.errOut, "tierd: warning: %s.\n", warning); err != nil {
+			return shardSettings{}, fmt.Errorf("print a warning: %w", err)
+		}
+	}
+	if !keyspacePattern.MatchString(t.serve.keyspace) {
+		return shardSettings{}, usage("--keyspace must be 1 to 64 letters, digits, dots, underscores or hyphens, not %q", t.serve.keyspace)
+	}
+	var c config
+	if err := t.serve.checkHotTier(&c); err != nil {
+		return shardSettings{}, err
+	}
+	if c.HotTier.Local {
+		return shardSettings{}, usage("%s needs --hot-tier at a URL: the private Redis of tierd serve --hot-tier local listens on unix://DATA-DIR/redis/redis.sock while that runs", cmd.CommandPath())
+	}
+	return shardSettings{Keyspace: t.serve.keyspace, HotTier: c.HotTier}, nil
+}
+
+// settle tells a flag set that one of its flags was given, through another set that
+// shares the flag: a set counts those only that it saw change.
+func settle(set *pflag.FlagSet, flag *pflag.Flag) error {
+	flag.Changed = false
+	list, isList := flag.Value.(pflag.SliceValue)
+	if !isList {
+		return set.Set(flag.Name, flag.Value.String())
+	}
+	given := list.GetSlice()
+	if err := set.Set(flag.Name, strings.Join(given, ",")); err != nil {
+		return err
+	}
+	return list.Replace(given)
+}
+
+// openShards opens the keyspace for the shard commands.
+func openShards(context.Context, shardSettings) (shardMap, func() error, error) {
+	return nil, nil, fmt.Errorf("this build cannot open a keyspace as a tool")
+}
