@@ -1,5 +1,6 @@
 // Package cluster runs the programs that a test of the whole service needs:
-// real redis-server processes, and tierd frontends built from this repository.
+// real redis-server processes, alone, as sets of replicas under Sentinels and as a
+// Redis Cluster, and tierd frontends built from this repository.
 //
 // It promises that every process it starts is gone when the test ends, however
 // the test ends (on Linux also when the test binary is killed), that nothing is
@@ -10,6 +11,9 @@
 // children alone, as a crash does; Pause and Resume are SIGSTOP and SIGCONT;
 // Terminate is SIGTERM with a bound. A process may be started again on the same
 // folders and the same ports.
+//
+// A failover is made of the same: kill or pause a primary and await the promotion.
+// CutReplicasOff before it makes one that loses writes.
 //
 // The package knows tierd only by its command line and its ports, and Redis only
 // by its configuration: it imports nothing of the service.

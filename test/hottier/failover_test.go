@@ -3,10 +3,6 @@ package hottier
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -15,45 +11,61 @@ import (
 	"github.com/tierd/tierd/test/cluster"
 )
 
-// replicated is a primary and its replica, watched by a Sentinel.
-type replicated struct {
-	primary, replica *cluster.Redis
-	frontend         *cluster.Frontend
+// durability is what frontends wait for before they acknowledge a write.
+type durability struct {
+	name string
+	args []string
+	// losesNothing says that an old primary which comes back cannot have a write
+	// acknowledged that the new one lacks. Without it that may happen, and must be
+	// noticed.
+	losesNothing bool
 }
 
-// startReplicated starts them, with a frontend that finds the primary through the
-// Sentinel, and waits until the Sentinel knows the replica.
-func startReplicated(t *testing.T, ctx context.Context) replicated {
-	t.Helper()
-	var r replicated
-	r.primary = cluster.StartRedis(t, cluster.RedisOptions{TCP: true})
-	r.replica = cluster.StartRedis(t, cluster.RedisOptions{TCP: true, Config: []string{"--replicaof", "127.0.0.1", port(r.primary)}})
-	dir, sentinelPort := cluster.Folder(t), cluster.FreePort(t)
-	config := filepath.Join(dir, "sentinel.conf")
-	text := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\nsentinel monitor tierd 127.0.0.1 %s 1\n"+
-		"sentinel down-after-milliseconds tierd 500\nsentinel failover-timeout tierd 5000\n", sentinelPort, dir, port(r.primary))
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+// durabilities are all of them that a frontend offers.
+func durabilities() []durability {
+	return []durability{{name: "primary"}}
+}
+
+// eachDurability runs a test with each. A primary that knows that it has no replica
+// takes no writes: what it alone has is only what it did not know of.
+func eachDurability(t *testing.T, run func(t *testing.T, config []string, d durability)) {
+	t.Parallel()
+	for _, d := range durabilities() {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			run(t, []string{"--min-replicas-to-write", "1", "--min-replicas-max-lag", "2"}, d)
+		})
 	}
-	sentinel := cluster.NewProcess(t, cluster.Command{
-		Name: "sentinel", Path: r.primary.Program(), Args: []string{config, "--sentinel"}, LogDir: dir,
-	})
-	sentinel.Start()
-	cluster.Await(t, bound, "the sentinel knows the replica", func() error {
-		if log := sentinel.Log(); !strings.Contains(log, "+slave") {
-			return errors.New(log)
-		}
-		return nil
-	})
-	cluster.Await(t, bound, "the replica is in step", func() error {
-		info, err := r.replica.Client().Info(ctx, "replication").Result()
-		if err == nil && !strings.Contains(info, "master_link_status:up") {
-			err = errors.New(info)
-		}
-		return err
-	})
-	r.frontend = cluster.StartFrontend(t, cluster.FrontendOptions{HotTier: fmt.Sprintf("redis://127.0.0.1:%d?master_name=tierd", sentinelPort)})
-	return r
+}
+
+// kill ends a primary in the middle of writes, if that loses nothing, or else when its
+// replicas are in step.
+func kill(l *load, d durability, primary *cluster.Redis, awaitInStep func()) {
+	end := func() {
+		awaitInStep()
+		l.note("the primary is killed")
+		primary.Kill()
+	}
+	if d.losesNothing {
+		end()
+		return
+	}
+	l.calmly(end)
+}
+
+// afterReturn checks what there is after an old primary came back.
+func afterReturn(t *testing.T, l *load, d durability) {
+	t.Helper()
+	err := l.goesOn(writtenBetween)
+	switch {
+	case errors.Is(err, errCorrupt) && !d.losesNothing:
+		t.Log("a write of the old primary was acknowledged and is lost, which was noticed")
+		l.checkNothingServed()
+	case err != nil:
+		l.awaitWritten(writtenBetween) // says why not
+	default:
+		l.check()
+	}
 }
 
 func putRevision(t *testing.T, ctx context.Context, client *clientv3.Client, key string) int64 {
@@ -65,51 +77,23 @@ func putRevision(t *testing.T, ctx context.Context, client *clientv3.Client, key
 	return resp.Header.Revision
 }
 
-// TestFailover: the primary dies, and a replica that has everything is promoted. The
-// frontend follows, and goes on at the next revision.
-func TestFailover(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), bound)
-	defer cancel()
-	r := startReplicated(t, ctx)
-	client := r.frontend.Client()
-	last := putRevision(t, ctx, client, "a")
-	if n, err := r.primary.Client().Wait(ctx, 1, bound).Result(); err != nil || n != 1 {
-		t.Fatalf("%d replicas have the write, %v", n, err)
-	}
-	r.primary.Kill()
-	var next int64
-	cluster.Await(t, bound, "writes go on", func() error {
-		resp, err := client.Put(ctx, "b", "x")
-		if err == nil {
-			next = resp.Header.Revision
-		}
-		return err
-	})
-	// One that failed may have been done.
-	got, err := client.Get(ctx, "a")
-	if err != nil || len(got.Kvs) != 1 || next <= last {
-		t.Fatalf("after the failover there is %v, %v; revision %d follows %d", got, err, next, last)
-	}
-}
-
 // TestFailoverThatLosesWrites: the promoted replica lacks writes that a live frontend
 // has acknowledged. Nothing is served any more, and the CORRUPT alarm says why.
 func TestFailoverThatLosesWrites(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), bound)
 	defer cancel()
-	r := startReplicated(t, ctx)
-	client := r.frontend.Client()
+	set := cluster.StartReplicaSet(t, cluster.ReplicaSetOptions{})
+	client := cluster.StartFrontend(t, cluster.FrontendOptions{HotTier: set.URL()}).Client()
 	putRevision(t, ctx, client, "a")
-	// Cut off while it sleeps, the replica has nothing left to read when it wakes up.
-	r.replica.Pause()
-	if err := r.primary.Client().ClientKillByFilter(ctx, "TYPE", "replica").Err(); err != nil {
-		t.Fatal(err)
-	}
+	set.AwaitInStep()
+	primary := set.Primary()
+	cut := set.CutReplicasOff()
 	putRevision(t, ctx, client, "lost")
-	r.primary.Kill()
-	r.replica.Resume()
+	primary.Kill()
+	for _, replica := range cut {
+		replica.Resume()
+	}
 	cluster.Await(t, bound, "the loss is noticed", func() error {
 		_, err := client.Get(ctx, "a", clientv3.WithSerializable())
 		if err == nil {
@@ -119,5 +103,84 @@ func TestFailoverThatLosesWrites(t *testing.T) {
 			return err
 		}
 		return nil
+	})
+}
+
+// TestFailoverOfSentinels: the primary dies, and a replica that has everything is
+// promoted. Frontends follow, and nothing that was acknowledged is lost.
+func TestFailoverOfSentinels(t *testing.T) {
+	eachDurability(t, func(t *testing.T, config []string, d durability) {
+		set := cluster.StartReplicaSet(t, cluster.ReplicaSetOptions{Replicas: 2, Sentinels: 3, Config: config})
+		l := startLoad(t, cluster.Start(t, cluster.Options{Frontends: 2, HotTier: []string{set.URL()}, Args: d.args}))
+		l.awaitWritten(writtenBetween)
+		old := set.Primary()
+		kill(l, d, old, set.AwaitInStep)
+		set.AwaitPromotion(old)
+		l.note("a replica is promoted")
+		// It has no replica before the old primary is back.
+		old.Restart()
+		l.awaitWritten(writtenBetween)
+		l.check()
+	})
+}
+
+// TestPausedPrimaryOfSentinels: the primary is paused until a replica is in its place,
+// and then goes on, for eight seconds in the belief that it still is the primary.
+func TestPausedPrimaryOfSentinels(t *testing.T) {
+	eachDurability(t, func(t *testing.T, config []string, d durability) {
+		set := cluster.StartReplicaSet(t, cluster.ReplicaSetOptions{Sentinels: 3, Config: config})
+		l := startLoad(t, cluster.Start(t, cluster.Options{Frontends: 2, HotTier: []string{set.URL()}, Args: d.args}))
+		l.awaitWritten(writtenBetween)
+		set.AwaitInStep()
+		old := set.Primary()
+		l.note("the primary is paused")
+		old.Pause()
+		set.AwaitPromotion(old)
+		l.note("a replica is promoted")
+		old.Resume()
+		l.note("the old primary goes on")
+		set.AwaitInStep() // the old primary follows the new one
+		l.note("the old primary is a replica")
+		afterReturn(t, l, d)
+	})
+}
+
+// keyspaceSlot is a key in the slot of the keyspace that frontends take by default.
+const keyspaceSlot = "{default:seq}"
+
+// TestFailoverOfCluster: the node dies that has the keyspace's slot.
+func TestFailoverOfCluster(t *testing.T) {
+	eachDurability(t, func(t *testing.T, config []string, d durability) {
+		nodes := cluster.StartRedisCluster(t, cluster.RedisClusterOptions{Replicas: 1, Config: config})
+		l := startLoad(t, cluster.Start(t, cluster.Options{Frontends: 2, HotTier: []string{nodes.URL()}, Args: d.args}))
+		l.awaitWritten(writtenBetween)
+		old := nodes.Primary(keyspaceSlot)
+		kill(l, d, old, nodes.AwaitInStep)
+		nodes.AwaitPromotion(keyspaceSlot, old)
+		l.note("a replica is promoted")
+		// It has no replica before the old primary is back.
+		old.Restart()
+		l.awaitWritten(writtenBetween)
+		l.check()
+	})
+}
+
+// TestPausedPrimaryOfCluster: the node is paused that has the keyspace's slot, until
+// its replica has taken it, and then goes on.
+func TestPausedPrimaryOfCluster(t *testing.T) {
+	eachDurability(t, func(t *testing.T, config []string, d durability) {
+		nodes := cluster.StartRedisCluster(t, cluster.RedisClusterOptions{Replicas: 1, Config: config})
+		l := startLoad(t, cluster.Start(t, cluster.Options{Frontends: 2, HotTier: []string{nodes.URL()}, Args: d.args}))
+		l.awaitWritten(writtenBetween)
+		nodes.AwaitInStep()
+		old := nodes.Primary(keyspaceSlot)
+		l.note("the primary is paused")
+		old.Pause()
+		nodes.AwaitPromotion(keyspaceSlot, old)
+		l.note("a replica is promoted")
+		old.Resume()
+		l.note("the old primary goes on")
+		nodes.AwaitInStep()
+		afterReturn(t, l, d)
 	})
 }

@@ -57,38 +57,9 @@ func uses(t *testing.T, options cluster.FrontendOptions) {
 // TestCluster: a Redis Cluster of three primaries; the keyspace lies in one slot.
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	const nodes, slots = 3, 16384
-	ports := cluster.FreePorts(t, nodes)
-	var servers []*cluster.Redis
-	for i := range nodes {
-		servers = append(servers, cluster.StartRedis(t, cluster.RedisOptions{TCP: true, Config: []string{
-			"--cluster-enabled", "yes", "--cluster-port", fmt.Sprint(ports[i]), "--cluster-require-full-coverage", "yes",
-		}}))
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), bound)
-	defer cancel()
-	for i, server := range servers {
-		if err := server.Client().ClusterAddSlotsRange(ctx, i*slots/nodes, (i+1)*slots/nodes-1).Err(); err != nil {
-			t.Fatal(err)
-		}
-		if err := server.Client().Do(ctx, "cluster", "meet", "127.0.0.1", port(servers[0]), ports[0]).Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, server := range servers {
-		cluster.Await(t, bound, "the cluster is whole", func() error {
-			info, err := server.Client().ClusterInfo(ctx).Result()
-			if err == nil && (!strings.Contains(info, "cluster_state:ok") || !strings.Contains(info, "cluster_known_nodes:3")) {
-				err = fmt.Errorf("cluster info: %s", info)
-			}
-			return err
-		})
-	}
+	nodes := cluster.StartRedisCluster(t, cluster.RedisClusterOptions{})
 	for _, keyspace := range []string{"a", "b", "c", "d", "e", "f"} { // slots of several nodes
-		uses(t, cluster.FrontendOptions{
-			HotTier: fmt.Sprintf("redis://127.0.0.1:%s?addr=127.0.0.1:%s", port(servers[0]), port(servers[1])),
-			Args:    []string{"--keyspace", keyspace},
-		})
+		uses(t, cluster.FrontendOptions{HotTier: nodes.URL(), Args: []string{"--keyspace", keyspace}})
 	}
 }
 
@@ -124,27 +95,11 @@ func TestStartsWhileRedisLoads(t *testing.T) {
 	uses(t, cluster.FrontendOptions{HotTier: server.URL()})
 }
 
-// port is the TCP port of a server.
-func port(r *cluster.Redis) string {
-	url := strings.TrimSuffix(r.TCPURL(), "/0")
-	return url[strings.LastIndexByte(url, ':')+1:]
-}
-
-// TestSentinel: the primary is found through a Sentinel.
+// TestSentinel: the primary is found through Sentinels.
 func TestSentinel(t *testing.T) {
 	t.Parallel()
-	primary := cluster.StartRedis(t, cluster.RedisOptions{TCP: true})
-	dir, sentinelPort := cluster.Folder(t), cluster.FreePort(t)
-	config := filepath.Join(dir, "sentinel.conf")
-	text := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\nsentinel monitor tierd 127.0.0.1 %s 1\n", sentinelPort, dir, port(primary))
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	sentinel := cluster.NewProcess(t, cluster.Command{
-		Name: "sentinel", Path: primary.Program(), Args: []string{config, "--sentinel"}, LogDir: dir,
-	})
-	sentinel.Start()
-	uses(t, cluster.FrontendOptions{HotTier: fmt.Sprintf("redis://127.0.0.1:%d?master_name=tierd", sentinelPort)})
+	set := cluster.StartReplicaSet(t, cluster.ReplicaSetOptions{Sentinels: 3})
+	uses(t, cluster.FrontendOptions{HotTier: set.URL()})
 }
 
 // TestTLSAndUser: TLS to a Redis whose certificate a private authority signed, as

@@ -1,0 +1,370 @@
+package hottier
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/tierd/tierd/test/cluster"
+)
+
+const (
+	// writersPerFrontend write at once, each only through its frontend.
+	writersPerFrontend = 4
+	// callTimeout is how long a writer or reader waits for an answer: longer than a
+	// failover takes, so that an answer of the old primary is heard, too.
+	callTimeout = 10 * time.Second
+	// pauseAfterFailure keeps those that are refused from doing nothing else.
+	pauseAfterFailure = 10 * time.Millisecond
+	// pauseBetween keeps the number of keys small.
+	pauseBetween = time.Millisecond
+	// writtenBetween is how many acknowledged writes of every frontend make it certain
+	// that all goes on.
+	writtenBetween = 50
+	// written is the prefix of the load's keys; checkedPage how many are read at once.
+	written     = "written/"
+	checkedPage = 10_000
+)
+
+// write is an acknowledged put of a key that nobody else puts.
+type write struct {
+	key      string
+	frontend int
+	revision int64
+	at       time.Time
+}
+
+// load writes keys that are used once, and reads, through every frontend, while the
+// test does something to the hot tier.
+type load struct {
+	t       *testing.T
+	ctx     context.Context
+	stop    context.CancelFunc
+	cluster *cluster.Cluster
+	clients []*clientv3.Client
+	running sync.WaitGroup
+	began   time.Time
+	// highest is the highest acknowledged revision.
+	highest atomic.Int64
+	// calm is held by every write under way, and by whoever wants none.
+	calm sync.RWMutex
+
+	mu      sync.Mutex // guards what follows
+	writes  []write
+	counts  []int          // of writes, by frontend
+	refused map[string]int // failures of writes by what they say
+	corrupt bool           // one of them was that the store is corrupt
+	stale   []string       // reads that lacked what had been acknowledged
+	notes   []string
+	marks   []time.Time // when the notes were made
+}
+
+// startLoad starts it; it ends with check, or the test.
+func startLoad(t *testing.T, c *cluster.Cluster) *load {
+	t.Helper()
+	l := &load{t: t, cluster: c, began: time.Now(), counts: make([]int, len(c.Frontends)), refused: make(map[string]int)}
+	l.ctx, l.stop = context.WithCancel(t.Context())
+	for number, frontend := range c.Frontends {
+		client := frontend.Client()
+		l.clients = append(l.clients, client)
+		for writer := range writersPerFrontend {
+			l.running.Go(func() { l.write(number, writer, client) })
+		}
+		l.running.Go(func() { l.read(number, client) })
+	}
+	t.Cleanup(l.end)
+	return l
+}
+
+func (l *load) end() {
+	l.stop()
+	l.running.Wait()
+}
+
+// pause waits, and says whether to go on.
+func (l *load) pause(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-l.ctx.Done():
+		return false
+	}
+}
+
+func (l *load) write(frontend, writer int, client *clientv3.Client) {
+	for i := 0; l.ctx.Err() == nil; i++ {
+		key := fmt.Sprintf("%sf%d-w%d-%06d", written, frontend+1, writer, i)
+		l.calm.RLock()
+		ctx, cancel := context.WithTimeout(l.ctx, callTimeout)
+		response, err := client.Put(ctx, key, key)
+		cancel()
+		l.calm.RUnlock()
+		if err != nil {
+			if l.ctx.Err() == nil {
+				l.failed(err)
+			}
+			l.pause(pauseAfterFailure)
+			continue
+		}
+		l.acknowledged(write{key: key, frontend: frontend, revision: response.Header.Revision, at: time.Now()})
+		l.pause(pauseBetween)
+	}
+}
+
+// calmly does something while no write is under way.
+func (l *load) calmly(do func()) {
+	l.calm.Lock()
+	defer l.calm.Unlock()
+	do()
+}
+
+func (l *load) acknowledged(w write) {
+	for {
+		highest := l.highest.Load()
+		if w.revision <= highest || l.highest.CompareAndSwap(highest, w.revision) {
+			break
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.writes = append(l.writes, w)
+	l.counts[w.frontend]++
+}
+
+func (l *load) failed(err error) {
+	text := cmp.Or(status.Convert(err).Message(), err.Error())
+	if errors.Is(err, context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded {
+		text = "no answer in time"
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refused[text]++
+	l.corrupt = l.corrupt || errors.Is(err, rpctypes.ErrCorrupt)
+}
+
+// read checks that reads see what was acknowledged before they began.
+func (l *load) read(frontend int, client *clientv3.Client) {
+	for l.ctx.Err() == nil {
+		acknowledged := l.highest.Load()
+		ctx, cancel := context.WithTimeout(l.ctx, callTimeout)
+		response, err := client.Get(ctx, "nothing")
+		cancel()
+		if err == nil && response.Header.Revision < acknowledged {
+			l.noteStale(fmt.Sprintf("%v: frontend %d answered at revision %d after %d was acknowledged",
+				time.Since(l.began).Round(time.Millisecond), frontend+1, response.Header.Revision, acknowledged))
+		}
+		if err != nil {
+			l.pause(pauseAfterFailure)
+		} else {
+			l.pause(pauseBetween)
+		}
+	}
+}
+
+func (l *load) noteStale(what string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stale = append(l.stale, what)
+}
+
+// note says in the log what the test has done, and when.
+func (l *load) note(what string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	l.notes = append(l.notes, what)
+	l.marks = append(l.marks, now)
+}
+
+// errCorrupt ends waiting for writes.
+var errCorrupt = errors.New("the store says that it is corrupt")
+
+// awaitWritten waits until every frontend has acknowledged more writes.
+func (l *load) awaitWritten(more int) {
+	l.t.Helper()
+	if err := l.goesOn(more); err != nil {
+		l.end()
+		l.report()
+		l.t.Fatalf("writes do not go on; the highest acknowledged revision is %d: %v", l.highest.Load(), err)
+	}
+}
+
+// goesOn waits until every frontend has acknowledged more writes, or until one says
+// that the store is corrupt.
+func (l *load) goesOn(more int) error {
+	before := l.written()
+	var corrupt error
+	err := cluster.Poll(bound, func() error {
+		if l.isCorrupt() {
+			corrupt = errCorrupt
+			return nil
+		}
+		for frontend, count := range l.written() {
+			if count < before[frontend]+more {
+				return fmt.Errorf("frontend %d has %d of %d; refused: %v", frontend+1, count-before[frontend], more, l.refusals())
+			}
+		}
+		return nil
+	})
+	return cmp.Or(corrupt, err)
+}
+
+func (l *load) isCorrupt() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.corrupt
+}
+
+// checkNothingServed ends the load: the store has lost something, and every frontend
+// has to say so instead of answering.
+func (l *load) checkNothingServed() {
+	l.t.Helper()
+	l.end()
+	l.report()
+	ctx, cancel := context.WithTimeout(l.t.Context(), bound)
+	defer cancel()
+	for frontend, client := range l.clients {
+		cluster.Await(l.t, bound, "the loss is noticed", func() error {
+			_, err := client.Get(ctx, "nothing")
+			if err == nil {
+				return fmt.Errorf("frontend %d answers", frontend+1)
+			}
+			if !errors.Is(err, rpctypes.ErrCorrupt) {
+				return err
+			}
+			return nil
+		})
+	}
+}
+
+func (l *load) written() []int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.counts)
+}
+
+func (l *load) refusals() map[string]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	refused := make(map[string]int, len(l.refused))
+	for what, times := range l.refused {
+		refused[what] = times
+	}
+	return refused
+}
+
+// check ends the load. Every acknowledged write must be there as it was acknowledged,
+// on every frontend, no revision may have been given twice or to nothing, and no read
+// may have missed what was acknowledged before.
+func (l *load) check() {
+	l.t.Helper()
+	l.end()
+	l.report()
+	for _, what := range l.stale {
+		l.t.Errorf("stale read: %s", what)
+	}
+	byRevision := make(map[int64]write, len(l.writes))
+	for _, w := range l.writes {
+		if other, twice := byRevision[w.revision]; twice {
+			l.t.Errorf("revision %d was given to %s and to %s", w.revision, other.key, w.key)
+		}
+		byRevision[w.revision] = w
+	}
+	for frontend, client := range l.clients {
+		held, revision := l.state(client)
+		l.checkState(frontend, held, revision)
+	}
+}
+
+// state is what a frontend holds, by key, and its revision.
+func (l *load) state(client *clientv3.Client) (map[string]int64, int64) {
+	l.t.Helper()
+	ctx, cancel := context.WithTimeout(l.t.Context(), bound)
+	defer cancel()
+	held := make(map[string]int64)
+	from, revision := written, int64(0)
+	for {
+		page, err := client.Get(ctx, from, clientv3.WithRange(clientv3.GetPrefixRangeEnd(written)),
+			clientv3.WithLimit(checkedPage), clientv3.WithRev(revision))
+		if err != nil {
+			l.t.Fatalf("read all keys: %v", err)
+		}
+		for _, kv := range page.Kvs {
+			if kv.Version != 1 {
+				l.t.Errorf("%s was put %d times", kv.Key, kv.Version)
+			}
+			held[string(kv.Key)] = kv.ModRevision
+			from = string(kv.Key) + "\x00"
+		}
+		if revision == 0 {
+			revision = page.Header.Revision
+		}
+		if !page.More {
+			return held, revision
+		}
+	}
+}
+
+func (l *load) checkState(frontend int, held map[string]int64, revision int64) {
+	l.t.Helper()
+	for _, w := range l.writes {
+		got, found := held[w.key]
+		switch {
+		case !found:
+			l.t.Errorf("frontend %d: lost: %s, acknowledged by frontend %d at revision %d, %v after the start",
+				frontend+1, w.key, w.frontend+1, w.revision, w.at.Sub(l.began).Round(time.Millisecond))
+		case got != w.revision:
+			l.t.Errorf("frontend %d: %s is at revision %d, acknowledged at %d", frontend+1, w.key, got, w.revision)
+		}
+	}
+	// An empty store is at revision 1, and each put took the next one.
+	if want := int64(len(held)) + 1; revision != want {
+		l.t.Errorf("frontend %d is at revision %d with %d writes", frontend+1, revision, len(held))
+	}
+}
+
+// report logs what was seen: how long no frontend acknowledged anything, and when.
+func (l *load) report() {
+	slices.SortFunc(l.writes, func(a, b write) int { return a.at.Compare(b.at) })
+	since := func(at time.Time) time.Duration { return at.Sub(l.began).Round(time.Millisecond) }
+	var text strings.Builder
+	fmt.Fprintf(&text, "%d writes acknowledged, refused: %v", len(l.writes), l.refused)
+	for i, what := range l.notes {
+		fmt.Fprintf(&text, "\n  %6v %s", since(l.marks[i]), what)
+	}
+	for frontend := range l.clients {
+		before, after := l.longestGap(frontend)
+		fmt.Fprintf(&text, "\n  frontend %d acknowledged nothing for %v, from %v to %v", frontend+1, since(after)-since(before), since(before), since(after))
+	}
+	l.t.Log(text.String())
+}
+
+// longestGap is the longest time between two writes of a frontend.
+func (l *load) longestGap(frontend int) (before, after time.Time) {
+	var last time.Time
+	for _, w := range l.writes {
+		if w.frontend != frontend {
+			continue
+		}
+		if !last.IsZero() && w.at.Sub(last) > after.Sub(before) {
+			before, after = last, w.at
+		}
+		last = w.at
+	}
+	return before, after
+}
