@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/tierd/tierd/functions/balance"
 	"github.com/tierd/tierd/functions/compact"
 	"github.com/tierd/tierd/functions/endpoint"
 	"github.com/tierd/tierd/tiers/hot"
@@ -23,6 +24,9 @@ const (
 	// progressIntervalMin is the least interval of progress notices; a lesser one
 	// is raised to it, as etcd does.
 	progressIntervalMin = 100 * time.Millisecond
+	// balanceIntervalMin is the least interval of looks at the shard map: each asks
+	// every shard.
+	balanceIntervalMin = time.Second
 )
 
 // config is what a user has asked of tierd serve, checked and complete.
@@ -32,6 +36,7 @@ type config struct {
 	// RecordCacheBytes bounds the records kept in memory after they were read.
 	RecordCacheBytes    int64
 	Compaction          compact.Settings
+	Balance             balance.Settings
 	HotTier             hotTier
 	ObjectTier          object.Location
 	AdvertiseClientURLs []string
@@ -140,7 +145,11 @@ func (f *flags) checkLimits(c *config) error {
 		return usage("--grpc-keepalive-min-time, --grpc-keepalive-interval and --grpc-keepalive-timeout must not be negative")
 	case f.watchProgressInterval < 0:
 		return usage("--watch-progress-notify-interval must not be negative")
+	case f.balanceInterval < balanceIntervalMin:
+		return usage("--balance-interval must be at least %v, not %v", balanceIntervalMin, f.balanceInterval)
 	}
+	c.Balance = balance.DefaultSettings()
+	c.Balance.Off, c.Balance.Interval = !f.balance, f.balanceInterval
 	interval := f.watchProgressInterval
 	if interval > 0 && interval < progressIntervalMin {
 		c.Warnings = append(c.Warnings, fmt.Sprintf("--watch-progress-notify-interval %v is too short and raised to %v", interval, progressIntervalMin))

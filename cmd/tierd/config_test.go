@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/tierd/tierd/functions/balance"
 	"github.com/tierd/tierd/functions/compact"
 	"github.com/tierd/tierd/tiers/object"
 )
@@ -61,6 +62,7 @@ func TestDefaults(t *testing.T) {
 		"hot tier":    c.HotTier.Local && c.HotTier.Binary == "",
 		"object tier": c.ObjectTier == object.Location{Kind: object.KindFile, Dir: objects},
 		"compaction":  c.Compaction == compact.Settings{},
+		"balance":     c.Balance == balance.DefaultSettings() && !c.Balance.Off,
 		"limits":      e.MaxRequestBytes == 1_572_864 && e.MaxTxnOps == 128 && e.MaxConcurrentStreams == math.MaxUint32,
 		"keepalive":   e.Keepalive.MinTime == 5*time.Second && e.Keepalive.Interval == 2*time.Hour && e.Keepalive.Timeout == 20*time.Second,
 		"progress":    e.WatchProgressNotifyInterval == 0,

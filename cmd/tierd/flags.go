@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/tierd/tierd/functions/balance"
 )
 
 // flags are the settings as they were written. Where etcd has the same setting,
@@ -31,6 +33,9 @@ type flags struct {
 
 	recordCacheBytes int64
 
+	balance         bool
+	balanceInterval time.Duration
+
 	configFile, keyspace, hotTier, redisServer, objectTier string
 }
 
@@ -54,6 +59,8 @@ func (f *flags) registerTiers(fs *pflag.FlagSet) {
 	fs.StringVar(&f.hotTier, "hot-tier", "local", `where the state lives: "local" runs a private redis-server in the data directory; or a URL, redis://, rediss:// or unix://, for a Redis Cluster redis+cluster://HOST or redis://HOST?addr=HOST2, for Sentinel redis://SENTINEL?master_name=NAME`)
 	fs.StringVar(&f.redisServer, "redis-server", "", `program for --hot-tier local (default "redis-server" or else "valkey-server")`)
 	fs.Int64Var(&f.recordCacheBytes, "record-cache-bytes", 128<<20, "memory for records that were read before, in bytes, so that they are not fetched from Redis again; 0 keeps none")
+	fs.BoolVar(&f.balance, "balance", true, "split, move and merge key ranges so that no shard is too full or too busy; nothing happens with one Redis")
+	fs.DurationVar(&f.balanceInterval, "balance-interval", balance.DefaultSettings().Interval, "how often shards are looked at to balance them, at least 1s")
 	fs.StringVar(&f.objectTier, "object-tier", "", `where the archive lives: file://DIR, s3://bucket/prefix?region=R&endpoint=URL&path-style=true, or none; this release writes no archive (default "file://${data-dir}/objects")`)
 }
 

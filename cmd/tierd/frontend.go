@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
+	"github.com/tierd/tierd/functions/balance"
 	"github.com/tierd/tierd/functions/compact"
 	"github.com/tierd/tierd/functions/endpoint"
 	"github.com/tierd/tierd/functions/expire"
@@ -280,6 +281,13 @@ func (f *frontend) openJobs(ctx context.Context) error {
 	running.Go(func() {
 		compact.Loop(ctx, compact.Components{API: f.keyspace, Logger: f.logger, Now: time.Now, After: time.After}, f.config.Compaction)
 	})
+	// A keyspace whose shard map cannot be changed has nothing to balance.
+	if shards, changeable := any(f.keyspace).(router.Topologist); changeable {
+		leads := func() bool { return f.keyspace.LeaderID() == f.keyspace.Self().ID }
+		running.Go(func() {
+			balance.Loop(ctx, balance.Components{Topologist: shards, Logger: f.logger, Now: time.Now, After: time.After, Leader: leads}, f.config.Balance)
+		})
+	}
 	f.onClose("the scheduled jobs", func(context.Context) error {
 		cancel()
 		running.Wait()

@@ -38,6 +38,7 @@ func TestRefusals(t *testing.T) {
 		{"streams", []string{"serve", "--max-concurrent-streams=0"}, "--max-concurrent-streams must be at least 1."},
 		{"keepalive", []string{"serve", "--grpc-keepalive-min-time=-1s"}, "--grpc-keepalive-min-time, --grpc-keepalive-interval and --grpc-keepalive-timeout must not be negative."},
 		{"progress", []string{"serve", "--watch-progress-notify-interval=-1s"}, "--watch-progress-notify-interval must not be negative."},
+		{"balance", []string{"serve", "--balance-interval=100ms"}, "--balance-interval must be at least 1s, not 100ms."},
 		{"compaction mode", []string{"serve", "--auto-compaction-mode=period"}, `--auto-compaction-mode must be periodic or revision, not "period".`},
 		{"periodic retention", []string{"serve", "--auto-compaction-retention=-1"},
 			`--auto-compaction-retention must be hours or a duration such as 30m with --auto-compaction-mode periodic, not "-1".`},

@@ -78,7 +78,7 @@ type Policy struct {
 // keyspace that one Redis carries with ease.
 func DefaultPolicy() Policy {
 	return Policy{
-		RangeWritesHigh: 10_000, RangeBytesHigh: 1 << 30, RangeKeysHigh: 2_000_000, RangeShareHigh: 0.125,
+		RangeWritesHigh: 10_000, RangeBytesHigh: 1 << 30, RangeKeysHigh: 2_000_000, RangeShareHigh: 0.12,
 		MergedWritesMax: 100, MergedBytesMax: 64 << 20, MergedKeysMax: 100_000, RangesKept: 16, RangesMax: 512,
 		MemoryShareHigh: 0.6, EndpointWritesHigh: 20_000, MemoryShareMax: 0.85, MemoryAssumedBytes: 16 << 30,
 		LighterBy: 0.2, ReliefMin: 0.02,
