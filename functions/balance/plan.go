@@ -63,38 +63,49 @@ func Drain(topology router.Topology, id int, policy Policy) (next *Decision, blo
 }
 
 // drain decides how to go on emptying an endpoint: its first range that can go, in
-// halves if it is large.
+// halves if it is large. If none can go, it says why the first one cannot.
 func (p *picture) drain(e *endpoint, o *Outlook) {
+	held := ""
 	for i := range p.ranges {
 		r := &p.ranges[i]
 		if r.Endpoint != e.ID {
 			continue
 		}
-		if !r.able {
-			o.Notes = append(o.Notes, fmt.Sprintf("endpoint %d drains, but it, or shard %d on it, does not answer", e.ID, r.Shard))
-			continue
-		}
-		if why := p.large(r, e); why != "" && r.holds(r.Middle) && len(p.ranges) < p.policy.RangesMax {
-			d := p.split(r, r.Middle, fmt.Sprintf("endpoint %d drains, and its range of %s is halved before it goes: it holds %s", e.ID, Keys(r.From, r.To), why))
-			d.Drain = true
-			o.Decisions = append(o.Decisions, d)
+		d, why := p.drainRange(r, e)
+		if why == "" {
+			if d.Kind == Split || !p.paced() {
+				o.Decisions = append(o.Decisions, d)
+			}
 			return
 		}
-		target := p.roomiest(r)
-		if target == nil {
-			o.Notes = append(o.Notes, fmt.Sprintf("endpoint %d drains, but no other endpoint has room for the %s of %s below %s of its memory: add one",
-				e.ID, bytesText(r.Bytes), Keys(r.From, r.To), percent(p.policy.MemoryShareMax)))
-			continue
+		if held == "" {
+			held = why
 		}
-		if p.paced() {
-			return
-		}
-		d := move(r, target, fmt.Sprintf("endpoint %d drains, and endpoint %d is the one that %s fill least: to %s of its memory",
-			e.ID, target.ID, Keys(r.From, r.To), percent(target.share(r.Bytes))))
-		d.Drain = true
-		o.Decisions = append(o.Decisions, d)
-		return
 	}
+	if held != "" {
+		o.Notes = append(o.Notes, held)
+	}
+}
+
+// drainRange decides how a range leaves an endpoint, or says why it cannot.
+func (p *picture) drainRange(r *keyRange, e *endpoint) (d Decision, held string) {
+	if !r.able {
+		return d, fmt.Sprintf("endpoint %d drains, but it, or shard %d on it, does not answer", e.ID, r.Shard)
+	}
+	if why := p.large(r, e); why != "" && r.holds(r.Middle) && len(p.ranges) < p.policy.RangesMax {
+		d = p.split(r, r.Middle, fmt.Sprintf("endpoint %d drains, and its range of %s is halved before it goes: it holds %s", e.ID, Keys(r.From, r.To), why))
+		d.Drain = true
+		return d, ""
+	}
+	target := p.roomiest(r)
+	if target == nil {
+		return d, fmt.Sprintf("endpoint %d drains, but no other endpoint has room for the %s of %s below %s of its memory: add one",
+			e.ID, bytesText(r.Bytes), Keys(r.From, r.To), percent(p.policy.MemoryShareMax))
+	}
+	d = move(r, target, fmt.Sprintf("endpoint %d drains, and endpoint %d is the one that %s fill least: to %s of its memory",
+		e.ID, target.ID, Keys(r.From, r.To), percent(target.share(r.Bytes))))
+	d.Drain = true
+	return d, ""
 }
 
 // roomiest is the endpoint that a range would fill least; nil if it would overfill

@@ -143,6 +143,10 @@ func TestPlan(t *testing.T) {
 			[]string{"split at m"}, "endpoint 1 drains, and its range of all keys is halved"},
 		{"drain without room", []box{{used: 7, limit: 8}, {limit: 8, draining: true}}, []piece{{shard: 1, endpoint: 1, keys: 10, bytes: gib}}, nil,
 			"endpoint 1 drains, but no other endpoint has room for the 1.0 GiB"},
+		{"drain what can go", []box{{used: 6, limit: 8}, {limit: 8, draining: true}},
+			[]piece{{shard: 1, endpoint: 1, keys: 10, bytes: gib}, {from: "h", shard: 2, endpoint: 1, keys: 10, bytes: 1}}, []string{"move h.. 1>0"}, "endpoint 1 drains"},
+		{"drain without room for two", []box{{used: 7, limit: 8}, {limit: 8, draining: true}},
+			[]piece{{shard: 1, endpoint: 1, keys: 10, bytes: gib}, {from: "h", shard: 2, endpoint: 1, keys: 10, bytes: gib}}, nil, `has room for the 1.0 GiB of the keys below "h"`},
 		{"drain what does not answer", []box{{limit: 8}, {limit: 8, draining: true, failure: "refused"}}, []piece{{shard: 1, endpoint: 1, keys: 10}}, nil, "does not answer"},
 		{"everything drains", []box{{limit: 8, draining: true}, {limit: 8, draining: true}}, []piece{{keys: 10}}, nil, "no other endpoint has room"},
 		{"few ranges are left alone", two, many(16), nil, ""},
@@ -158,6 +162,9 @@ func TestPlan(t *testing.T) {
 				t.Errorf("decided %q, want %q (notes %q)", shorts(got.Decisions), c.want, got.Notes)
 			}
 			told := strings.Join(got.Notes, "; ")
+			if len(got.Notes) > 1 {
+				t.Errorf("%d notes: %q", len(got.Notes), got.Notes)
+			}
 			if len(got.Decisions) > 0 {
 				told = got.Decisions[0].Reason
 			}
