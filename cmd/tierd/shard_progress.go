@@ -70,10 +70,15 @@ func (p *progress) report(m router.MoveStatus) {
 	p.shown, p.begun = m, true
 }
 
-// draw replaces the bar's line.
+// draw replaces the bar's line. What is moved stands on a line of its own, above it,
+// since a line that a terminal has to break cannot be replaced.
 func (p *progress) draw(m router.MoveStatus) {
+	if !p.begun {
+		fmt.Fprintf(p.out, "moving %s to endpoint %d\n", balance.Keys(m.From, m.To), m.Endpoint)
+	}
 	full := percentOf(m) * progressWidth / 100
-	line := fmt.Sprintf("[%s%s] %s", strings.Repeat("#", full), strings.Repeat(".", progressWidth-full), progressText(m))
+	line := fmt.Sprintf("[%s%s] %3d%% %s, %s of %s keys", strings.Repeat("#", full), strings.Repeat(".", progressWidth-full),
+		percentOf(m), m.Step, humanize.Comma(m.Keys), humanize.Comma(m.Total))
 	fmt.Fprintf(p.out, "\r%-*s", p.drawn, line)
 	p.drawn = len(line)
 }

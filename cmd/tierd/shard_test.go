@@ -303,9 +303,10 @@ func TestShardBar(t *testing.T) {
 	bar.report(router.MoveStatus{Endpoint: 2, Step: "copying", Keys: 9, Total: 8})
 	bar.end()
 	bar.end()
-	first := "[##############................]  49% of all keys to endpoint 2: copying, 99,999 of 200,000 keys"
-	second := "[##############################] 100% of all keys to endpoint 2: copying, 9 of 8 keys"
-	if got := drawn.String(); got != "\r"+first+"\r"+second+strings.Repeat(" ", len(first)-len(second))+"\n" {
+	head := "moving all keys to endpoint 2\n"
+	first := "[##############................]  49% copying, 99,999 of 200,000 keys"
+	second := "[##############################] 100% copying, 9 of 8 keys"
+	if got := drawn.String(); got != head+"\r"+first+"\r"+second+strings.Repeat(" ", len(first)-len(second))+"\n" {
 		t.Errorf("drawn %q", got)
 	}
 }
