@@ -7,7 +7,7 @@ ARGS ?=
 TEST_TIMEOUT ?= 10m
 
 .DEFAULT_GOAL := help
-.PHONY: help build run redis compiler test lint test-valkey e2e-etcdctl e2e-kubernetes bench crash torture clean
+.PHONY: help build run redis compiler test lint test-valkey e2e-etcdctl e2e-kubernetes bench crash torture model clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ crash: redis ## kill tierd and its Redis under load, ROUNDS times
 torture: DURATION ?= 10m
 torture: redis ## kill and pause processes for DURATION while clients and watches write down all they are told, and check it
 	$(GO) test ./test/torture -count 1 -v -timeout 0 -run TestTorture -duration $(DURATION) $(if $(SEED),-seed $(SEED)) $(if $(RACE),-instrumented)
+
+model: ## explore every interleaving of the protocol between shards, at larger sizes (docs/model.md, about 5 minutes)
+	TIERD_MODEL_SIZE=large $(GO) test -count 1 -v -timeout 60m -parallel 2 ./test/model
 
 # ROUNDS random sequences of STEPS requests; SEED is the first one's (0: each takes the clock).
 differential: ROUNDS ?= 20

@@ -99,7 +99,8 @@ func (m *Model) checkHealed(w *World) {
 		}
 	}
 	for key := range num(keysMax) {
-		for at := num(1); at <= w.seq.revision; at++ {
+		// One revision more: what the next operation will find.
+		for at := num(1); at <= w.seq.revision+1; at++ {
 			s := m.owner(w, key, w.epochAt(at))
 			if got, truth := m.get(t.host(s), key, at), m.truth(w, key, at); got != truth {
 				m.fault("key %d at revision %d is operation %d's of revision %d; shard %d has operation %d's of revision %d",

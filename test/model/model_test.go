@@ -22,7 +22,7 @@ func TestEveryInterleaving(t *testing.T) {
 		t.Run(s.Name, func(t *testing.T) {
 			t.Parallel()
 			r := Explore(s, None, statesMax)
-			t.Logf("%d states, %d steps, %d states left by the dead", r.States, r.Steps, r.Healed)
+			t.Logf("%s: %d states, %d steps, %d states left by the dead", s.Name, r.States, r.Steps, r.Healed)
 			if r.Failure != "" {
 				t.Error("\n" + r.String())
 			}
@@ -93,6 +93,7 @@ func mutations() []mutation {
 		{"home-ignores-epoch", HomeIgnoresEpoch, "move-home"},
 		{"reads-by-newest-map", ReadsByNewestMap, "move"},
 		{"move-given-up-commits", MoveGivenUpCommits, "move-given-up"},
+		{"committed-move-given-up", CommittedMoveGivenUp, "movers"},
 		{"move-number-reused", MoveNumberReused, "move-given-up"},
 		{"order-any-incarnation", OrderAnyIncarnation, "failover-loss"},
 		{"order-any-incarnation-acks", OrderAnyIncarnation, "failover-acks"},

@@ -39,11 +39,16 @@ func (t turn) moveRecord() bool {
 }
 
 // giveMoveUp forgets the recorded move, if its owner is dead or thought so; its commit is
-// refused from now on. Its shard is cleaned then.
+// refused from now on. Its shard is cleaned then. A move that is committed goes on.
 func (t turn) giveMoveUp() bool {
 	c, w := t.c, t.w
 	if t.stray {
 		return true
+	}
+	for token := range num(tokensMax + 1) {
+		if p := &w.seq.plans[token]; p.live && p.move == w.seq.move && t.Broken != CommittedMoveGivenUp {
+			return t.meet(token)
+		}
 	}
 	for i := range w.clients {
 		if owner := &w.clients[i]; owner.move != w.seq.move || owner.dead {
@@ -121,10 +126,7 @@ func (t turn) mapCommit() bool {
 	if !unchanged {
 		return c.to(stepOrderTails, home)
 	}
-	p := plan{op: t.opID(), live: true, move: c.move}
-	for s := after(t.remotes(), -1); s >= 0; s = after(t.remotes(), s) {
-		p.at[s] = 1
-	}
+	p := plan{op: t.opID(), live: true, move: c.move, locked: t.remotes()}
 	w.seq.epoch++
 	if w.seq.epoch > movesMax {
 		panic(t.Name + ": movesMax is too small")

@@ -38,6 +38,8 @@ const (
 	ReadsByNewestMap
 	// MoveGivenUpCommits: a map commits only while its move is recorded.
 	MoveGivenUpCommits
+	// CommittedMoveGivenUp: a move that has committed is not given up.
+	CommittedMoveGivenUp
 	// MoveNumberReused: each record of a move has a new number, given by the sequencer.
 	MoveNumberReused
 	// OrderAnyIncarnation: order is refused under a replaced incarnation.

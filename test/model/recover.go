@@ -15,22 +15,25 @@ func (t turn) callRecover() bool {
 }
 
 // adopt asks the sequencer for the incarnation of the Redis that the client has reached.
-// One that was replaced is never taken back.
+// One that was replaced is never taken back (a mutation takes it back once).
 func (t turn) adopt() bool {
 	c, w := t.c, t.w
 	switch {
 	case w.seq.corrupt:
 		die(c)
 		return true
-	case c.promoted == w.seq.promoted:
-	case w.seq.promoted && t.Broken != AdoptTakesBack:
+	case c.promoted == w.seq.replicaOf[w.seq.salt]:
+	case !c.promoted && (t.Broken != AdoptTakesBack || w.seq.salt > 2):
 		c.promoted, c.salt = true, w.seq.salt
 		return c.to(c.again, c.shard)
 	default:
-		w.seq.promoted = c.promoted
 		if t.Broken != AdoptKeepsIncarnation {
 			w.seq.salt++
 		}
+		if w.seq.salt > saltsMax {
+			panic(t.Name + ": saltsMax is too small")
+		}
+		w.seq.replicaOf[w.seq.salt] = c.promoted
 	}
 	c.salt, c.need, c.roll = w.seq.salt, w.seq.ordered[fallible], 0
 	for token := range num(tokensMax + 1) {
@@ -43,9 +46,12 @@ func (t turn) adopt() bool {
 }
 
 // recoverShard rolls the live plan forward, compares the tail with what is ordered, and
-// loads the scripts.
+// loads the scripts. It does so only on the Redis that was adopted.
 func (t turn) recoverShard() bool {
 	c, w, host := t.c, t.w, t.host(fallible)
+	if c.promoted != w.seq.replicaOf[c.salt] {
+		return c.to(stepAdopt, c.shard)
+	}
 	if host.salt == c.salt {
 		return t.recovered()
 	}

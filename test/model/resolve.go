@@ -27,17 +27,13 @@ func (t turn) resolve() bool {
 	return c.to(stepUnlock, home+1)
 }
 
-// firstTarget is the first shard that a plan is to be applied on.
+// firstTarget is the first shard that a plan is to be applied on, home if there is none:
+// home has it already.
 func (t turn) firstTarget(token num) num { return t.nextTarget(token, home) }
 
-// nextTarget is the one after s, or home if there is none. Home has it already.
+// nextTarget is the next one after s.
 func (t turn) nextTarget(token, s num) num {
-	for s++; s < shardsMax; s++ {
-		if t.w.seq.plans[token].at[s] != 0 {
-			return s
-		}
-	}
-	return home
+	return max(home, after(t.w.seq.plans[token].locked, s))
 }
 
 // apply writes a plan's record at its position, once, and unlocks; of a move it raises
@@ -55,7 +51,7 @@ func (t turn) apply() bool {
 		if t.Broken != GateNotRaised {
 			host.gate = max(host.gate, p.epoch)
 		}
-	} else if host.tail < p.at[s] || t.Broken == ApplyTwice {
+	} else if p.at[s] != 0 && (host.tail < p.at[s] || t.Broken == ApplyTwice) {
 		if host.tail < p.at[s]-1 {
 			t.fault("a plan is applied to shard %d at position %d, and its tail is %d", s, p.at[s], host.tail)
 			return true

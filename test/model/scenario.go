@@ -15,8 +15,9 @@ const (
 // Operation is one operation of a client.
 type Operation struct {
 	Kind Kind
-	// Keys are its keys, as bits. A Put has one.
-	Keys num
+	// Keys are its keys, as bits. A Put has one. Those in Reads a Transaction locks and
+	// does not write.
+	Keys, Reads num
 	// If says that a Put or Transaction compares the mod revision of its lowest key:
 	// with 0, or if it is Chained with the one that its client was told last.
 	If, Chained bool
@@ -104,7 +105,7 @@ func New(s Scenario, broken Mutation) *Model {
 // writes tells whether an operation writes a key.
 func (m *Model) writes(op, key num) bool {
 	o := &m.operations[op]
-	return (o.Kind == Put || o.Kind == Transaction) && o.Keys&(1<<key) != 0
+	return (o.Kind == Put || o.Kind == Transaction) && (o.Keys&^o.Reads)&(1<<key) != 0
 }
 
 // start is the first state.

@@ -10,6 +10,9 @@ func txn(keys num) Operation  { return Operation{Kind: Transaction, Keys: keys} 
 func txnIf(keys num) Operation {
 	return Operation{Kind: Transaction, Keys: keys, If: true, Chained: true}
 }
+func txnReads(keys, reads num) Operation {
+	return Operation{Kind: Transaction, Keys: keys, Reads: reads, If: true, Chained: true}
+}
 func readBack(keys, back num) Operation { return Operation{Kind: Read, Keys: keys, Back: back} }
 func move(keys, to num) Operation       { return Operation{Kind: Move, Keys: keys, To: to} }
 func heartbeat() Operation              { return Operation{Kind: Heartbeat} }
@@ -17,6 +20,7 @@ func heartbeat() Operation              { return Operation{Kind: Heartbeat} }
 // Sets of keys. Key 0 is on the shard that the scenario is about.
 const (
 	key0      = 1
+	key1      = 2
 	keys01    = 1 | 2
 	keys02    = 1 | 4
 	allOfKeys = 1 | 2 | 4
@@ -49,6 +53,8 @@ func scenarios() []Scenario {
 			Crashes: 1, Delays: 1, Suspicions: 1},
 		{Name: "transaction-home", Owner: firstAtHome(), Clients: []ops{{txnIf(keys01)}, {putIf(0), putIf(1)}, {put(0), read(keys01)}},
 			Crashes: 1, Suspicions: 1},
+		{Name: "transactions-skew", Owner: spread(), Clients: []ops{{txnReads(keys01, key0)}, {txnReads(keys01, key1)}, {putIf(0), putIf(1)}},
+			Crashes: 1, Suspicions: 1},
 		{Name: "transaction-three", Owner: spread(), Clients: []ops{{txnIf(keys01)}, {put(0), putIf(0)}, {read(keys01), heartbeat()}},
 			Crashes: 1, Suspicions: 1},
 		{Name: "move", Owner: oneFar(), Before: ops{put(0)}, Clients: []ops{{move(key0, 2)}, {put(0), putIf(0)}, {read(key0), readBack(key0, 1)}},
@@ -59,6 +65,10 @@ func scenarios() []Scenario {
 			Delays: 1, Suspicions: 1},
 		{Name: "move-home", Owner: atHome(), Before: ops{put(0)}, Clients: []ops{{move(key0, 2)}, {putIf(0), put(0)}, {read(key0), put(1)}},
 			Crashes: 1, Delays: 1, Suspicions: 1},
+		{Name: "move-twice", Owner: oneFar(), Before: ops{put(0)}, Clients: []ops{{move(key0, 2), move(key0, 2)}, {put(0), putIf(0)}, {read(key0), put(1)}},
+			Crashes: 1, Suspicions: 1},
+		{Name: "movers", Owner: oneFar(), Before: ops{put(0)}, Clients: []ops{{move(key0, 2)}, {move(key0, 2)}, {put(0), putIf(0)}},
+			Crashes: 1, Suspicions: 1},
 		{Name: "move-transaction", Owner: oneFar(), Before: ops{put(0)}, Clients: []ops{{move(key0, 2)}, {txnIf(keys01)}, {read(keys01), put(1)}},
 			Crashes: 1, Suspicions: 1},
 		{Name: "failover-acks", Owner: oneFar(), Clients: []ops{{putIf(0), read(key0)}, {putIf(0), putIf(0)}},
@@ -80,17 +90,17 @@ func scenarios() []Scenario {
 	}
 }
 
-// largeScenarios are what `make model` explores as well: the same with one more of each
-// thing that may go wrong.
+// largeScenarios are what `make model` explores as well: the same with more clients that
+// die or are taken for dead, and the same with more calls that are lost or late.
 func largeScenarios() []Scenario {
-	all := scenarios()
-	for i := range all {
-		s := &all[i]
-		s.Name += "-large"
-		s.Crashes++
-		s.Losses++
-		s.Delays = 1
-		s.Suspicions++
+	var all []Scenario
+	for _, s := range scenarios() {
+		deaths, calls := s, s
+		deaths.Name += "/deaths"
+		deaths.Crashes, deaths.Suspicions = 2, s.Suspicions+1
+		calls.Name += "/calls"
+		calls.Losses, calls.Delays = s.Losses+1, 1
+		all = append(all, deaths, calls)
 	}
 	return all
 }

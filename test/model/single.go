@@ -163,7 +163,7 @@ func (w *World) replicate() {
 func (t turn) orderTail() bool {
 	c, w, s := t.c, t.w, t.c.shard
 	if s == fallible && c.salt != w.seq.salt && t.Broken != OrderAnyIncarnation {
-		c.salt, c.promoted = w.seq.salt, w.seq.promoted
+		c.salt, c.promoted = w.seq.salt, w.seq.replicaOf[w.seq.salt]
 		return t.doubt()
 	}
 	tail := c.tails[s]
@@ -185,7 +185,7 @@ func (t turn) orderTail() bool {
 
 // saltHost is where the client saw the positions that it orders.
 func (t turn) saltHost(s num) *shard {
-	if s == fallible && t.c.salt > 1 {
+	if s == fallible && t.w.seq.replicaOf[t.c.salt] {
 		return &t.w.shards[replica]
 	}
 	return &t.w.shards[s]

@@ -159,16 +159,16 @@ func (t turn) plan() bool {
 		return c.to(stepOrderTails, home)
 	}
 	r := record{op: t.opID(), expect: t.expect()}
-	p := plan{op: r.op, expect: r.expect, live: true, revision: t.next(w, entry{token: c.token, record: r})}
-	all := t.participants(w, t.keys(), c.epoch)
-	if all&(1<<home) != 0 {
+	p := plan{op: r.op, expect: r.expect, live: true, locked: t.remotes(), revision: t.next(w, entry{token: c.token, record: r})}
+	written := t.participants(w, t.keys()&^t.op().Reads, c.epoch)
+	if written&(1<<home) != 0 {
 		host := &w.shards[home]
 		t.add(host, r)
 		host.stamped = host.tail
 		host.revisions[host.tail] = p.revision
 		p.at[home] = host.tail
 	}
-	for s := after(t.remotes(), -1); s >= 0; s = after(t.remotes(), s) {
+	for s := after(written, home); s >= 0; s = after(written, s) {
 		w.seq.ordered[s]++
 		p.at[s] = w.seq.ordered[s]
 	}

@@ -5,13 +5,14 @@ type num = int8
 
 // The bounds of a state. A scenario that exceeds one panics: nothing is cut silently.
 const (
-	shardsMax    = 4
+	shardsMax    = 6
 	keysMax      = 3
 	positionsMax = 6
 	revisionsMax = 9
 	tokensMax    = 8
 	clientsMax   = 3
-	movesMax     = 2
+	movesMax     = 4
+	saltsMax     = 5
 )
 
 // home is the shard that shares the sequencer's Redis.
@@ -20,7 +21,7 @@ const home = 0
 // fallible is the shard that may fail over; its replica is kept as one more shard.
 const (
 	fallible = 1
-	replica  = 3
+	replica  = 5
 )
 
 // record is what one operation wrote on one shard. expect is the mod revision that its
@@ -54,9 +55,11 @@ type entry struct {
 // here after it was forgotten, for the checks and for calls that are on their way.
 type plan struct {
 	op, expect, revision num
-	// at is its position on each participant; for a move 1 where a gate is to be raised.
-	at   [shardsMax]num
-	live bool
+	// at is its position on each shard that it writes. locked are the shards to apply it
+	// on and to unlock, as bits; of a move those whose gates are to be raised.
+	at     [shardsMax]num
+	locked num
+	live   bool
 	// epoch is the map's after a move, and move its number; 0 for a transaction.
 	epoch, move num
 }
@@ -67,13 +70,13 @@ type mapVersion struct{ from, keys, to num }
 // sequencer is the Redis that orders.
 type sequencer struct {
 	revision num
-	history  [revisionsMax + 1]entry
+	history  [revisionsMax + 2]entry
 	ordered  [shardsMax]num
-	// salt is the incarnation of the shard that may fail over; promoted says that it is
-	// that of the replica.
-	salt     num
-	promoted bool
-	corrupt  bool
+	// salt is the incarnation of the shard that may fail over, replicaOf which ones were
+	// of the replica.
+	salt      num
+	replicaOf [saltsMax + 1]bool
+	corrupt   bool
 	// trimmed is the position of that shard up to which the cuts are gone.
 	trimmed num
 	ticket  num
