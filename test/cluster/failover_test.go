@@ -85,6 +85,27 @@ func TestReplicaSetPause(t *testing.T) {
 	}
 }
 
+// A primary that is cut off from everyone else is replaced, and takes writes of whoever
+// is on its side until it is back.
+func TestReplicaSetCut(t *testing.T) {
+	t.Parallel()
+	s := cluster.StartReplicaSet(t, cluster.ReplicaSetOptions{Wired: true})
+	dialable(t, s.URL())
+	old := s.Primary()
+	s.Wire.Cut()
+	promoted := s.AwaitPromotion(old)
+	set(t, old, "late")
+	set(t, promoted, "new")
+	if has(t, promoted, "late") || has(t, old, "new") {
+		t.Fatal("something passes a cut wire")
+	}
+	s.Wire.Mend()
+	s.AwaitInStep()
+	if has(t, old, "late") || !has(t, old, "new") {
+		t.Fatal("the old primary keeps what it did behind the back of the new one")
+	}
+}
+
 // What a primary does while its replicas are cut off is lost with it.
 func TestReplicaSetLosesTail(t *testing.T) {
 	t.Parallel()

@@ -28,11 +28,13 @@ const (
 // TCP port where asked).
 type Redis struct {
 	*Process
-	tb      testing.TB
-	dir     string
-	socket  string
-	port    int
-	control *redis.Client // for this package's own questions
+	tb     testing.TB
+	dir    string
+	socket string
+	port   int
+	// announced is the port that other servers reach it at, if that is not port.
+	announced int
+	control   *redis.Client // for this package's own questions
 }
 
 // RedisOptions are the choices a test has.
@@ -130,6 +132,9 @@ func (r *Redis) Port() int {
 	}
 	return r.port
 }
+
+// announcedPort is the port by which other servers and Sentinels know it.
+func (r *Redis) announcedPort() int { r.tb.Helper(); return cmp.Or(r.announced, r.Port()) }
 
 // TCPURL is the address of the server's TCP port. It needs RedisOptions.TCP.
 func (r *Redis) TCPURL() string {

@@ -12,9 +12,12 @@ import (
 // primary and to follow it; far above what is normal.
 const failoverBound = 60 * time.Second
 
-// replicationConfig has a primary begin at once to fill a replica that connects,
-// where it would wait for others for five seconds.
-func replicationConfig() []string { return []string{"--repl-diskless-sync-delay", "0"} }
+// replicationConfig has a primary begin at once to fill a replica that connects, where
+// it would wait for others for five seconds, and tells the address of a replica that
+// connects over a wire, which ends at a unix socket.
+func replicationConfig() []string {
+	return []string{"--repl-diskless-sync-delay", "0", "--replica-announce-ip", "127.0.0.1"}
+}
 
 // replication is what a server says of its part in replication.
 type replication struct {
@@ -64,7 +67,7 @@ func inStep(primary, replica *Redis) error {
 		return err
 	}
 	fields := got.fields
-	if got.primary || fields["master_port"] != fmt.Sprint(primary.Port()) || fields["master_link_status"] != "up" ||
+	if got.primary || fields["master_port"] != fmt.Sprint(primary.announcedPort()) || fields["master_link_status"] != "up" ||
 		fields["master_sync_in_progress"] != "0" {
 		return fmt.Errorf("%s does not follow %s: %v", replica.Address(), primary.Address(), fields)
 	}

@@ -34,6 +34,9 @@ type ReplicaSet struct {
 	Servers []*Redis
 	// Sentinels are the processes.
 	Sentinels []*Process
+	// Wire is what others reach the first server over, nil if they do so directly. Cut,
+	// it leaves that one alone with whoever uses its socket.
+	Wire *Wire
 
 	tb       testing.TB
 	ports    []int // of the Sentinels
@@ -48,6 +51,8 @@ type ReplicaSetOptions struct {
 	Sentinels int
 	// DownAfter is when a silent server counts as dead; default a second.
 	DownAfter time.Duration
+	// Wired has the first server behind a wire.
+	Wired bool
 	// Config is added to the command line of every server.
 	Config []string
 }
@@ -62,6 +67,9 @@ func StartReplicaSet(tb testing.TB, options ReplicaSetOptions) *ReplicaSet {
 			Name: fmt.Sprintf("redis-%d", i+1), TCP: true, Config: append(replicationConfig(), options.Config...),
 		}))
 	}
+	if options.Wired {
+		s.layWire(s.Servers[0])
+	}
 	for _, replica := range s.Servers[1:] {
 		s.follow(replica, s.Servers[0])
 	}
@@ -70,11 +78,20 @@ func StartReplicaSet(tb testing.TB, options ReplicaSetOptions) *ReplicaSet {
 	return s
 }
 
+// layWire has everyone reach a server over a wire, also when it is a replica.
+func (s *ReplicaSet) layWire(server *Redis) {
+	s.tb.Helper()
+	s.Wire, server.announced = newTCPWire(s.tb, server)
+	if err := server.control.ConfigSet(context.Background(), "replica-announce-port", fmt.Sprint(server.announced)).Err(); err != nil {
+		s.tb.Fatalf("announce the port of a wire: %v", err)
+	}
+}
+
 // follow makes a server a replica, also after its restart.
 func (s *ReplicaSet) follow(replica, primary *Redis) {
 	s.tb.Helper()
 	ctx := context.Background()
-	if err := replica.control.ReplicaOf(ctx, "127.0.0.1", fmt.Sprint(primary.Port())).Err(); err != nil {
+	if err := replica.control.ReplicaOf(ctx, "127.0.0.1", fmt.Sprint(primary.announcedPort())).Err(); err != nil {
 		s.tb.Fatalf("make %s a replica: %v", replica.Address(), err)
 	}
 	if err := replica.control.ConfigRewrite(ctx).Err(); err != nil {
@@ -95,7 +112,7 @@ func (s *ReplicaSet) startSentinels(count int, downAfter time.Duration) {
 			"sentinel monitor %[3]s 127.0.0.1 %d %d\n"+
 			"sentinel down-after-milliseconds %[3]s %[6]d\n"+
 			"sentinel failover-timeout %[3]s %[7]d\n",
-			port, dir, sentinelName, s.Servers[0].Port(), count/2+1, downAfter.Milliseconds(), sentinelFailoverTimeout.Milliseconds())
+			port, dir, sentinelName, s.Servers[0].announcedPort(), count/2+1, downAfter.Milliseconds(), sentinelFailoverTimeout.Milliseconds())
 		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 			s.tb.Fatalf("write the configuration of a sentinel: %v", err)
 		}
@@ -175,7 +192,7 @@ func (s *ReplicaSet) named(sentinel *redis.SentinelClient) (*Redis, error) {
 		return nil, fmt.Errorf("ask a sentinel for the primary: %w", err)
 	}
 	for _, server := range s.Servers {
-		if address[1] == fmt.Sprint(server.Port()) {
+		if address[1] == fmt.Sprint(server.announcedPort()) {
 			return server, nil
 		}
 	}

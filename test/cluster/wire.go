@@ -38,11 +38,11 @@ const (
 	StrayRequests
 )
 
-// Wire is a stretch of network between a frontend and the unix socket of its Redis,
-// which can be cut, and which can lose and delay what passes.
+// Wire is a stretch of network to the unix socket of a Redis, which can be cut, and
+// which can lose and delay what passes.
 type Wire struct {
 	tb       testing.TB
-	socket   string
+	socket   string // its own; empty if it begins at a TCP port
 	target   string
 	listener net.Listener
 	running  sync.WaitGroup
@@ -67,19 +67,32 @@ func (l *link) close() {
 // NewWire lays a wire to a Redis, gone with the test.
 func NewWire(tb testing.TB, r *Redis) *Wire {
 	tb.Helper()
-	w := &Wire{tb: tb, socket: filepath.Join(Folder(tb), "wire.sock"), target: r.socket, links: make(map[*link]struct{})}
-	listener, err := net.Listen("unix", w.socket)
+	w := &Wire{tb: tb, socket: filepath.Join(Folder(tb), "wire.sock"), target: r.socket}
+	w.lay("unix", w.socket)
+	return w
+}
+
+// newTCPWire lays a wire that begins at a free TCP port, which it gives.
+func newTCPWire(tb testing.TB, r *Redis) (w *Wire, port int) {
+	tb.Helper()
+	w = &Wire{tb: tb, target: r.socket}
+	w.lay("tcp", "127.0.0.1:0")
+	return w, w.listener.Addr().(*net.TCPAddr).Port
+}
+
+func (w *Wire) lay(network, address string) {
+	w.tb.Helper()
+	listener, err := net.Listen(network, address)
 	if err != nil {
-		tb.Fatalf("lay a wire: %v", err)
+		w.tb.Fatalf("lay a wire: %v", err)
 	}
-	w.listener = listener
+	w.listener, w.links = listener, make(map[*link]struct{})
 	w.running.Go(w.accept)
-	tb.Cleanup(func() {
+	w.tb.Cleanup(func() {
 		_ = listener.Close()
 		w.Cut()
 		w.running.Wait()
 	})
-	return w
 }
 
 // URL is the address to reach the Redis at over this wire.

@@ -38,13 +38,13 @@ func eachDurability(t *testing.T, run func(t *testing.T, config []string, d dura
 	}
 }
 
-// kill ends a primary in the middle of writes, if that loses nothing, or else when its
-// replicas are in step.
-func kill(l *load, d durability, primary *cluster.Redis, awaitInStep func()) {
+// losing loses a primary in the middle of writes, if no write is lost with it, or else
+// when its replicas are in step.
+func losing(l *load, d durability, awaitInStep func(), how string, lose func()) {
 	end := func() {
 		awaitInStep()
-		l.note("the primary is killed")
-		primary.Kill()
+		l.note(how)
+		lose()
 	}
 	if d.losesNothing {
 		end()
@@ -111,10 +111,10 @@ func TestFailoverThatLosesWrites(t *testing.T) {
 func TestFailoverOfSentinels(t *testing.T) {
 	eachDurability(t, func(t *testing.T, config []string, d durability) {
 		set := cluster.StartReplicaSet(t, cluster.ReplicaSetOptions{Replicas: 2, Sentinels: 3, Config: config})
-		l := startLoad(t, cluster.Start(t, cluster.Options{Frontends: 2, HotTier: []string{set.URL()}, Args: d.args}))
+		l := startLoad(t, cluster.Start(t, cluster.Options{Frontends: 2, HotTier: []string{set.URL()}, Args: d.args}).Frontends...)
 		l.awaitWritten(writtenBetween)
 		old := set.Primary()
-		kill(l, d, old, set.AwaitInStep)
+		losing(l, d, set.AwaitInStep, "the primary is killed", old.Kill)
 		set.AwaitPromotion(old)
 		l.note("a replica is promoted")
 		// It has no replica before the old primary is back.
@@ -129,7 +129,7 @@ func TestFailoverOfSentinels(t *testing.T) {
 func TestPausedPrimaryOfSentinels(t *testing.T) {
 	eachDurability(t, func(t *testing.T, config []string, d durability) {
 		set := cluster.StartReplicaSet(t, cluster.ReplicaSetOptions{Sentinels: 3, Config: config})
-		l := startLoad(t, cluster.Start(t, cluster.Options{Frontends: 2, HotTier: []string{set.URL()}, Args: d.args}))
+		l := startLoad(t, cluster.Start(t, cluster.Options{Frontends: 2, HotTier: []string{set.URL()}, Args: d.args}).Frontends...)
 		l.awaitWritten(writtenBetween)
 		set.AwaitInStep()
 		old := set.Primary()
@@ -145,6 +145,33 @@ func TestPausedPrimaryOfSentinels(t *testing.T) {
 	})
 }
 
+// TestPartitionOfSentinels: the primary is cut off from its replica and the Sentinels,
+// together with a frontend that asks nobody else.
+func TestPartitionOfSentinels(t *testing.T) {
+	eachDurability(t, func(t *testing.T, config []string, d durability) {
+		set := cluster.StartReplicaSet(t, cluster.ReplicaSetOptions{Replicas: 2, Sentinels: 3, Wired: true, Config: config})
+		old := set.Primary()
+		l := startLoad(t,
+			cluster.StartFrontend(t, cluster.FrontendOptions{Name: "far", HotTier: set.URL(), Args: d.args}),
+			cluster.StartFrontend(t, cluster.FrontendOptions{Name: "near", HotTier: old.URL(), Args: d.args}))
+		// Nothing tells a primary that acknowledges by itself that it is one no more.
+		l.mayBeStale = !d.losesNothing
+		l.awaitWritten(writtenBetween)
+		losing(l, d, set.AwaitInStep, "the primary is cut off", set.Wire.Cut)
+		set.AwaitPromotion(old)
+		l.note("a replica is promoted")
+		const far = 1 // the other frontend asks what cannot be written to any more
+		if err := l.goOn(writtenBetween, far); err != nil {
+			t.Error(err)
+		}
+		set.Wire.Mend()
+		l.note("the primary is back")
+		set.AwaitInStep()
+		l.note("the old primary is a replica")
+		l.checkOn(far)
+	})
+}
+
 // keyspaceSlot is a key in the slot of the keyspace that frontends take by default.
 const keyspaceSlot = "{default:seq}"
 
@@ -152,10 +179,10 @@ const keyspaceSlot = "{default:seq}"
 func TestFailoverOfCluster(t *testing.T) {
 	eachDurability(t, func(t *testing.T, config []string, d durability) {
 		nodes := cluster.StartRedisCluster(t, cluster.RedisClusterOptions{Replicas: 1, Config: config})
-		l := startLoad(t, cluster.Start(t, cluster.Options{Frontends: 2, HotTier: []string{nodes.URL()}, Args: d.args}))
+		l := startLoad(t, cluster.Start(t, cluster.Options{Frontends: 2, HotTier: []string{nodes.URL()}, Args: d.args}).Frontends...)
 		l.awaitWritten(writtenBetween)
 		old := nodes.Primary(keyspaceSlot)
-		kill(l, d, old, nodes.AwaitInStep)
+		losing(l, d, nodes.AwaitInStep, "the primary is killed", old.Kill)
 		nodes.AwaitPromotion(keyspaceSlot, old)
 		l.note("a replica is promoted")
 		// It has no replica before the old primary is back.
@@ -170,7 +197,7 @@ func TestFailoverOfCluster(t *testing.T) {
 func TestPausedPrimaryOfCluster(t *testing.T) {
 	eachDurability(t, func(t *testing.T, config []string, d durability) {
 		nodes := cluster.StartRedisCluster(t, cluster.RedisClusterOptions{Replicas: 1, Config: config})
-		l := startLoad(t, cluster.Start(t, cluster.Options{Frontends: 2, HotTier: []string{nodes.URL()}, Args: d.args}))
+		l := startLoad(t, cluster.Start(t, cluster.Options{Frontends: 2, HotTier: []string{nodes.URL()}, Args: d.args}).Frontends...)
 		l.awaitWritten(writtenBetween)
 		nodes.AwaitInStep()
 		old := nodes.Primary(keyspaceSlot)
