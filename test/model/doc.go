@@ -14,14 +14,14 @@
 //	append        stepAppend   decide and append on a remote shard; commit on the home shard
 //	find          stepFind     what became of an append whose reply was lost; closes its lane
 //	order         stepOrder, stepOrderOthers (what others left, after AGAIN)
-//	stamp         part of every call to a shard: World.stamp
+//	stamp         part of every call to a shard: Model.stamp
 //	look, read    stepLook, stepRead
 //	ticket, lock  stepTicket, stepLock, stepOrderTails, stepEvaluate
 //	plan          stepPlan, stepMapCommit: the commit points
 //	apply, forget stepApply (for a move: raise the gate), stepForget
 //	resolve       stepResolve, then stepApply or stepUnlock
 //	move          stepMoveRecord, stepCopyLook, stepCopyRead, stepLoad, then ticket to forget
-//	adopt         stepAdopt at the sequencer, stepRecover on the shard, stepCorrupt
+//	adopt         stepAdopt at the sequencer, stepRecover on the shard (with refill), stepCorrupt
 //	WAIT          stepWait: the replica has all that the primary has
 //	heartbeat     stepHeal, stepHealShard, stepHealOrder
 //

@@ -6,7 +6,7 @@ import (
 )
 
 // statesMax bounds one exploration: about 100 bytes each.
-const statesMax = 6_000_000
+const statesMax = 15_000_000
 
 // sized are the scenarios to explore: the environment asks for larger ones.
 func sized() []Scenario {
@@ -106,6 +106,7 @@ func mutations() []mutation {
 		{"recover-ignores-trim", RecoverIgnoresTrim, "failover-trim-loss"},
 		{"recover-skips-plan", RecoverSkipsPlan, "failover-transaction-acks"},
 		{"recover-forgets-gate", RecoverForgetsGate, "failover-move-loss"},
+		{"refill-forgets-lanes", RefillForgetsLanes, "failover-refill"},
 		{"order-unreplicated", OrderUnreplicated, "failover-acks"},
 		{"order-others-unreplicated", OrderOthersUnreplicated, "failover-acks"},
 		{"plan-unreplicated-lock", PlanUnreplicatedLock, "failover-transaction-acks"},

@@ -62,6 +62,8 @@ const (
 	RecoverSkipsPlan
 	// RecoverForgetsGate: a recovered shard has the gate of the last map change.
 	RecoverForgetsGate
+	// RefillForgetsLanes: the lane of a record that is written again knows of it.
+	RefillForgetsLanes
 	// OrderUnreplicated: with acknowledgements, order follows WAIT.
 	OrderUnreplicated
 	// OrderOthersUnreplicated: so it does if others appended what is ordered.

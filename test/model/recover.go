@@ -58,6 +58,7 @@ func (t turn) recoverShard() bool {
 	if p := &w.seq.plans[c.roll]; c.roll != 0 && host.tail == p.at[fallible]-1 && t.Broken != RecoverSkipsPlan {
 		t.add(host, record{op: p.op, expect: p.expect})
 	}
+	t.refill(host)
 	if host.tail < c.need && t.Broken != RecoverIgnoresTail || host.stamped < c.trimmed && t.Broken != RecoverIgnoresTrim {
 		return c.to(stepCorrupt, c.shard)
 	}
@@ -66,6 +67,20 @@ func (t turn) recoverShard() bool {
 	}
 	host.salt = c.salt
 	return t.recovered()
+}
+
+// refill writes the records again that are lost and that the client still has from the
+// feed, which has all that it knows the cuts of. Their lanes are told of them again.
+func (t turn) refill(host *shard) {
+	for t.Refill && host.tail < t.c.need {
+		revision, _ := t.w.cut(fallible, host.tail+1, t.c.known)
+		if revision == 0 {
+			return
+		}
+		r := t.w.seq.history[revision].record
+		r.unlisted = t.Broken == RefillForgetsLanes
+		t.add(host, r)
+	}
 }
 
 // gateOfFallible is the gate that the fallible shard must have: the epoch in which it last gave

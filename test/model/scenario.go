@@ -57,6 +57,9 @@ type Scenario struct {
 	// Failover lets shard 1 fail over to a replica that may lag. Acks makes clients wait
 	// for the replica before they order and before they forget a plan.
 	Failover, Acks bool
+	// Refill lets a client that knows of the revisions that a failover lost write their
+	// records again.
+	Refill bool
 }
 
 // Model is a scenario under a mutation. It is not safe for use by several goroutines.

@@ -83,6 +83,8 @@ func scenarios() []Scenario {
 			Failover: true, Acks: true, Crashes: 1, Suspicions: 1},
 		{Name: "failover-move-loss", Owner: together(), Before: ops{put(0)}, Clients: []ops{{move(key0, 2)}, {put(0), put(1)}},
 			Failover: true, Crashes: 1, Suspicions: 1},
+		{Name: "failover-refill", Owner: oneFar(), Clients: []ops{{put(0), read(key0)}, {read(key0), putIf(0)}},
+			Failover: true, Refill: true, Crashes: 1, Losses: 1},
 		{Name: "failover-trim-acks", Owner: oneFar(), Clients: []ops{{put(0), heartbeat()}, {read(key0), put(0)}},
 			Failover: true, Acks: true, Crashes: 1},
 		{Name: "failover-trim-loss", Owner: oneFar(), Clients: []ops{{put(0), heartbeat()}, {read(key0), put(0)}},
@@ -91,16 +93,18 @@ func scenarios() []Scenario {
 }
 
 // largeScenarios are what `make model` explores as well: the same with more clients that
-// die or are taken for dead, and the same with more calls that are lost or late.
+// die or are taken for dead, with more replies that are lost, and with late calls.
 func largeScenarios() []Scenario {
 	var all []Scenario
 	for _, s := range scenarios() {
-		deaths, calls := s, s
+		deaths, lost, late := s, s, s
 		deaths.Name += "/deaths"
 		deaths.Crashes, deaths.Suspicions = 2, s.Suspicions+1
-		calls.Name += "/calls"
-		calls.Losses, calls.Delays = s.Losses+1, 1
-		all = append(all, deaths, calls)
+		lost.Name += "/lost"
+		lost.Losses++
+		late.Name += "/late"
+		late.Delays++
+		all = append(all, deaths, lost, late)
 	}
 	return all
 }

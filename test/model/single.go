@@ -101,7 +101,7 @@ func (t turn) find() bool {
 	}
 	host := t.host(s)
 	for p := num(1); p <= host.tail; p++ {
-		if host.records[p].op != t.opID() {
+		if host.records[p].op != t.opID() || host.records[p].unlisted {
 			continue
 		}
 		if s == home {

@@ -25,8 +25,11 @@ const (
 )
 
 // record is what one operation wrote on one shard. expect is the mod revision that its
-// compare asked for.
-type record struct{ op, expect num }
+// compare asked for; unlisted says that the lane has no record of it.
+type record struct {
+	op, expect num
+	unlisted   bool
+}
 
 // version is a value of a key: values are told apart by who wrote them.
 type version struct{ revision, op num }
@@ -175,6 +178,7 @@ func (m *Model) next(w *World, e entry) num {
 	if w.seq.revision > revisionsMax {
 		panic(m.Name + ": revisionsMax is too small")
 	}
+	e.unlisted = false
 	w.seq.history[w.seq.revision] = e
 	return w.seq.revision
 }
