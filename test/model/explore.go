@@ -11,6 +11,9 @@ type Result struct {
 	States, Steps int
 	// Healed are the different states that all clients' deaths can leave behind.
 	Healed int
+	// Finished are states in which every client has been answered all, Corrupt those in
+	// which a loss has been found: an exploration that never comes there shows little.
+	Finished, Corrupt int
 	// Failure is the first thing found wrong, empty if nothing is; Trace is a shortest
 	// way there.
 	Failure string
@@ -89,8 +92,14 @@ func (e *exploration) visit(w *World, how node) int32 {
 		e.result.Trace = e.trace(id)
 		return id
 	}
+	if w.seq.corrupt {
+		e.result.Corrupt++
+	}
 	if w.over() {
 		e.ends = append(e.ends, id)
+		if !w.dead() {
+			e.result.Finished++
+		}
 	}
 	e.frontier, e.ids = append(e.frontier, *w), append(e.ids, id)
 	return id
@@ -124,6 +133,16 @@ func (w *World) over() bool {
 		}
 	}
 	return true
+}
+
+// dead tells whether any client died.
+func (w *World) dead() bool {
+	for i := range w.clients {
+		if w.clients[i].dead {
+			return true
+		}
+	}
+	return false
 }
 
 // checkEnds checks that from every state an end can be reached without any fault.

@@ -26,6 +26,12 @@ func TestEveryInterleaving(t *testing.T) {
 			if r.Failure != "" {
 				t.Error("\n" + r.String())
 			}
+			if r.Finished == 0 {
+				t.Error("no client ever comes to the end of its operations")
+			}
+			if s.Failover && !s.Acks && r.Corrupt == 0 {
+				t.Error("nothing is ever lost")
+			}
 		})
 	}
 }
