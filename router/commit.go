@@ -28,15 +28,23 @@ type committed struct {
 	unread bool
 }
 
-type commitItem = item[*hot.Transaction, committed]
-
-func weighTransaction(t **hot.Transaction) weight {
-	return weight{requests: 1, bytes: (*t).Bytes(), strings: (*t).Strings()}
+// commitRequest is a transaction on its way to the shard that a version of the map says
+// has all its keys.
+type commitRequest struct {
+	*hot.Transaction
+	epoch hot.Epoch
 }
 
-// commitLane runs batches in one lane of the hot tier, at most one at a time.
+type commitItem = item[commitRequest, committed]
+
+func weighTransaction(t *commitRequest) weight {
+	return weight{requests: 1, bytes: t.Bytes(), strings: t.Strings()}
+}
+
+// commitLane runs batches in one lane of a shard, at most one at a time.
 type commitLane struct {
 	k    *Keyspace
+	s    *shard
 	lane *hot.Lane
 }
 
@@ -50,26 +58,40 @@ func (l *commitLane) serve(batch []*commitItem) {
 			failAll(batch, err)
 			return
 		}
+		epoch := batch[0].request.epoch
 		transactions := make([]*hot.Transaction, len(batch))
 		for i, it := range batch {
-			transactions[i] = it.request
+			transactions[i], epoch = it.request.Transaction, min(epoch, it.request.epoch)
 		}
-		results, err := l.k.hot.Commit(ctx, l.lane, l.k.settings.QuotaBytes, transactions)
-		if err == nil {
-			for i, it := range batch {
-				it.finish(committed{TransactionResult: results[i]}, nil)
-			}
-			return
+		rest, err := l.call(ctx, epoch, batch, transactions)
+		if err != nil {
+			rest = l.failed(ctx, batch, err)
 		}
-		batch = l.failed(ctx, batch, err)
+		batch = rest
 	}
+}
+
+// call makes one call and answers what it decided; it gives back what is to be sent
+// again.
+func (l *commitLane) call(ctx context.Context, epoch hot.Epoch, batch []*commitItem, transactions []*hot.Transaction) ([]*commitItem, error) {
+	if !l.s.home() {
+		return l.append(ctx, epoch, batch, transactions)
+	}
+	results, err := l.s.client.Commit(ctx, l.lane, epoch, l.k.quota(l.s), transactions)
+	if err != nil {
+		return nil, err
+	}
+	for i, it := range batch {
+		it.finish(committed{TransactionResult: results[i]}, nil)
+	}
+	return nil, nil
 }
 
 func (l *commitLane) ready() error {
 	if l.lane != nil {
 		return nil
 	}
-	lane, err := l.k.hot.NewLane()
+	lane, err := l.s.client.NewLane()
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -80,23 +102,44 @@ func (l *commitLane) ready() error {
 // failed handles a commit call without a result and gives back what is to be
 // sent again.
 func (l *commitLane) failed(ctx context.Context, batch []*commitItem, err error) []*commitItem {
-	if errors.Is(err, hot.ErrRefused) {
+	var locked *hot.LockedError
+	var unstamped *hot.UnstampedError
+	switch {
+	case errors.Is(err, hot.ErrRefused):
 		l.lane = nil // closed; nothing ran
 		return batch
-	}
-	if errors.Is(err, hot.ErrScript) {
-		l.k.logger.Error("a commit failed inside its script", "transactions", len(batch), "cause", err)
+	case errors.As(err, &locked):
+		return l.goOn(ctx, batch, l.k.awaitUnlocked(ctx, locked.Token), err)
+	case errors.As(err, &unstamped):
+		return l.goOn(ctx, batch, l.s.unstamped(ctx, err), err)
+	case errors.Is(err, hot.ErrScript):
+		l.k.logger.Error("a commit failed inside its script", "shard", int(l.s.id), "transactions", len(batch), "cause", err)
 		l.lane = nil
-	}
-	if !errors.Is(err, hot.ErrUnknown) || errors.Is(err, hot.ErrScript) {
+		failAll(batch, translate(err))
+		return nil
+	case !errors.Is(err, hot.ErrUnknown):
 		failAll(batch, translate(err))
 		return nil
 	}
-	l.k.logger.Warn("reply to a commit was lost; asking what became of it", "transactions", len(batch), "cause", err)
+	return l.resolve(ctx, batch, err)
+}
+
+// goOn gives the batch back if what was in its way is so no more.
+func (l *commitLane) goOn(ctx context.Context, batch []*commitItem, err, cause error) []*commitItem {
+	if err != nil {
+		failAll(batch, err)
+		return nil
+	}
+	return l.again(ctx, batch, cause)
+}
+
+// resolve finds out what became of a call whose reply was lost.
+func (l *commitLane) resolve(ctx context.Context, batch []*commitItem, err error) []*commitItem {
+	l.k.logger.Warn("reply to a commit was lost; asking what became of it", "shard", int(l.s.id), "transactions", len(batch), "cause", err)
 	lane := l.lane
 	resolving, cancel := context.WithTimeout(l.k.working, l.k.settings.RequestTimeout)
 	defer cancel()
-	resolved, done, resolveErr := l.k.hot.Resolve(resolving, lane, len(batch))
+	resolved, done, resolveErr := l.s.client.Resolve(resolving, lane, len(batch))
 	if resolveErr != nil {
 		l.lane = nil
 		failAll(batch, fmt.Errorf("%w: %w", ErrOutcomeUnknown, errors.Join(err, resolveErr)))
@@ -105,6 +148,9 @@ func (l *commitLane) failed(ctx context.Context, batch []*commitItem, err error)
 	if !done {
 		l.lane = nil
 		return l.again(ctx, batch, err)
+	}
+	if !l.s.home() {
+		return l.again(ctx, l.resolvedAppend(resolving, batch, resolved), err)
 	}
 	var rest []*commitItem
 	for i, it := range batch {
@@ -126,21 +172,61 @@ func (l *commitLane) again(ctx context.Context, batch []*commitItem, err error) 
 	return nil
 }
 
-// commit decides one transaction.
+// errAcross says that a transaction concerns several shards; errRead that it would
+// change nothing, and is to be answered by a read.
+var (
+	errAcross = errors.New("the transaction concerns several shards")
+	errRead   = errors.New("the transaction changes nothing")
+)
+
+// commit decides one transaction, on the shard that has all its keys; errAcross if there
+// is none, errRead if it would change nothing there.
 func (k *Keyspace) commit(ctx context.Context, t *hot.Transaction) (committed, error) {
-	result, err := k.commits.do(ctx, t)
-	if err != nil {
-		return committed{}, err
+	for {
+		m := k.shardMap().now()
+		s := k.home
+		if !m.alone() {
+			id, ok := m.only(t.Spans())
+			if !ok || id != hot.HomeShard && t.Odd() {
+				return committed{}, errAcross
+			}
+			var err error
+			if s, err = k.shard(id); err != nil {
+				return committed{}, err
+			}
+		}
+		result, err := s.commits.do(ctx, commitRequest{t, m.epoch})
+		if errors.Is(err, errStaleMap) {
+			if err := k.reloadMap(ctx); err != nil {
+				return committed{}, err
+			}
+			continue
+		}
+		if err != nil {
+			return committed{}, err
+		}
+		return result, k.refused(ctx, s, result.Outcome)
 	}
-	switch result.Outcome {
+}
+
+// refused is the error of an outcome.
+func (k *Keyspace) refused(ctx context.Context, s *shard, o hot.Outcome) error {
+	switch o {
 	case hot.OutcomeLeaseNotFound:
-		return committed{}, ErrLeaseNotFound
+		if !s.home() { // it may only be new to the shard
+			return errAcross
+		}
+		return ErrLeaseNotFound
+	case hot.OutcomeElsewhere:
+		return errAcross
+	case hot.OutcomeRead:
+		return errRead
 	case hot.OutcomeKeyNotFound:
-		return committed{}, ErrKeyNotFound
+		return ErrKeyNotFound
 	case hot.OutcomeNoSpace:
-		return committed{}, k.noSpace(ctx)
+		return k.noSpace(ctx)
 	}
-	return result, nil
+	return nil
 }
 
 // noSpace raises the alarm that goes with a refused write, unless it is up.
@@ -160,7 +246,7 @@ func translate(err error) error {
 		{hot.ErrUnknown, ErrOutcomeUnknown}, {hot.ErrUnavailable, ErrUnavailable}, {hot.ErrCorrupt, ErrCorrupt},
 		{hot.ErrOutOfMemory, ErrNoSpace}, {hot.ErrCompacted, ErrCompacted}, {hot.ErrFuture, ErrFutureRevision},
 		{hot.ErrLeaseNotFound, ErrLeaseNotFound}, {hot.ErrLeaseExists, ErrLeaseExists}, {hot.ErrNoSpace, ErrNoSpace},
-		{hot.ErrMissing, ErrCorrupt},
+		{hot.ErrMissing, ErrCorrupt}, {hot.ErrStaleMap, errStaleMap}, {hot.ErrLocked, ErrUnavailable}, {hot.ErrTicket, ErrUnavailable},
 	}
 	for _, p := range pairs {
 		if errors.Is(err, p.from) {

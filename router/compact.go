@@ -16,9 +16,13 @@ func (k *Keyspace) Compact(ctx context.Context, rev Revision, physical bool) (Re
 		return 0, err
 	}
 	k.wakeSweeper()
-	for physical && !reply.Swept {
-		if reply, err = k.sweep(ctx); err != nil {
+	for physical {
+		done, err := k.sweepAll(ctx)
+		if err != nil {
 			return 0, err
+		}
+		if done {
+			break
 		}
 	}
 	return reply.Revision, nil
@@ -50,10 +54,42 @@ func (k *Keyspace) compactOnce(ctx context.Context, rev Revision) (hot.CompactRe
 	}
 }
 
+// sweepAll drops one stretch on each shard, and says whether nothing is left to drop.
+func (k *Keyspace) sweepAll(ctx context.Context) (bool, error) {
+	home, err := k.sweep(ctx, k.home, 0)
+	if err != nil {
+		return false, err
+	}
+	done := home.Swept
+	for _, s := range k.others() {
+		if !k.named(s) {
+			continue
+		}
+		if err := s.stampTo(ctx, home.Revision); err != nil {
+			return false, err
+		}
+		reply, err := k.sweep(ctx, s, home.Limit)
+		if err != nil {
+			return false, err
+		}
+		done = done && reply.Swept
+	}
+	if !done {
+		return false, nil
+	}
+	return k.dropHistory(ctx, home.Limit)
+}
+
+// named says whether the map knows a shard; one that is being filled it does not.
+func (k *Keyspace) named(s *shard) bool {
+	_, ok := k.shardMap().places()[s.id]
+	return ok
+}
+
 // sweep drops one stretch. A lost reply is made good by the next call.
-func (k *Keyspace) sweep(ctx context.Context) (hot.CompactReply, error) {
+func (k *Keyspace) sweep(ctx context.Context, s *shard, limit Revision) (hot.CompactReply, error) {
 	for {
-		reply, err := k.hot.Sweep(ctx)
+		reply, err := s.client.Sweep(ctx, limit)
 		if !errors.Is(err, hot.ErrUnknown) || errors.Is(err, hot.ErrScript) || ctx.Err() != nil {
 			return reply, translate(err)
 		}
@@ -77,14 +113,14 @@ func (k *Keyspace) sweepLoop() {
 		case <-k.sweepNow:
 		}
 		for {
-			reply, err := k.sweep(k.working)
+			done, err := k.sweepAll(k.working)
 			if err != nil {
 				if k.working.Err() == nil {
 					k.logger.Warn("dropping compacted revisions was interrupted; it goes on at the next compaction", "cause", err)
 				}
 				break
 			}
-			if reply.Swept {
+			if done {
 				break
 			}
 		}

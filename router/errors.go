@@ -33,10 +33,8 @@ var (
 	// ErrInternal: a script failed, or Redis answered what no script says. That is
 	// a bug; a write may or may not have been done.
 	ErrInternal = errors.New("internal error")
-	// ErrBusy: another change of the shard map is under way; nothing was done.
-	ErrBusy = errors.New("another change of the shard map is under way")
-	// ErrMap: a change of the shard map that cannot be made as asked; nothing was done.
-	ErrMap = errors.New("the shard map cannot be changed like this")
 	// ErrStopped: this frontend is shutting down; nothing was done.
 	ErrStopped = errors.New("frontend is shutting down")
+	// errStaleMap: the call was routed by an old shard map; nothing was done.
+	errStaleMap = errors.New("the shard map has changed")
 )

@@ -35,8 +35,10 @@ type evaluation struct {
 	// revision, which is not known before the commit.
 	fresh []fresh
 
+	// What it does, in the form that one shard decides, and in that of a plan.
 	conditions []hot.Condition
 	operations []hot.Operation
+	effects    []hot.Effect
 	headers    []pending
 }
 
@@ -73,6 +75,9 @@ func (k *Keyspace) evaluateAndCommit(ctx context.Context, r *pb.TxnRequest) (*pb
 	ctx, cancel := context.WithTimeout(ctx, k.settings.RequestTimeout)
 	defer cancel()
 	puts := mayPut(r)
+	if _, one := k.shardMap().now().only(spansOf(r)); !one {
+		return k.across(ctx, r)
+	}
 	for range evaluationsMax {
 		e := &evaluation{k: k, ctx: ctx, changed: make(map[string]*mvccpb.KeyValue)}
 		resp, err := e.run(r)
@@ -93,6 +98,12 @@ func (k *Keyspace) evaluateAndCommit(ctx context.Context, r *pb.TxnRequest) (*pb
 			return resp, nil
 		}
 		result, err := k.commit(ctx, &hot.Transaction{Puts: puts, Conditions: e.conditions, Then: e.operations})
+		if errors.Is(err, errAcross) {
+			return k.across(ctx, r)
+		}
+		if errors.Is(err, errRead) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -444,6 +455,7 @@ func (e *evaluation) put(r *pb.PutRequest) (*pb.PutResponse, error) {
 	}
 	e.changed[string(r.Key)] = kv
 	e.operations = append(e.operations, hot.Put(r.Key, kv.Value, kv.Lease, 0))
+	e.effects = append(e.effects, hot.Effect{Lease: kv.Lease, Key: r.Key, Value: kv.Value})
 	resp.Header = e.header()
 	return resp, nil
 }
@@ -466,6 +478,7 @@ func (e *evaluation) deleteRange(r *pb.DeleteRangeRequest) (*pb.DeleteRangeRespo
 	}
 	for _, kv := range kvs {
 		e.changed[string(kv.Key)] = nil
+		e.effects = append(e.effects, hot.Effect{Deleted: true, Key: kv.Key})
 	}
 	if len(kvs) > 0 {
 		e.operations = append(e.operations, hot.Delete(s, 0))

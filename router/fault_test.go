@@ -66,7 +66,7 @@ func (f *faults) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 }
 
 // keysOfScript is the number of KEYS that every script takes.
-const keysOfScript = 15
+const keysOfScript = 22
 
 // isCommit recognises a commit: its fourth argument after the keys is a program,
 // its first a lane of sixteen bytes.
@@ -80,7 +80,11 @@ func isCommit(args []any) bool {
 
 // isLeaseCall recognises a batch of calls on leases: one program and nothing else.
 func isLeaseCall(args []any) bool {
-	return len(args) == 3+keysOfScript+1 && args[0] == "evalsha"
+	if len(args) != 3+keysOfScript+1 || args[0] != "evalsha" {
+		return false
+	}
+	program, ok := args[3+keysOfScript].([]byte)
+	return ok && len(program)%17 == 0 && len(program) > 0
 }
 
 func openWithFaults(t *testing.T, script func([]any) bool) (*router.Keyspace, *faults) {
@@ -201,7 +205,7 @@ func TestLostLeaseCalls(t *testing.T) {
 func TestLostCompactCalls(t *testing.T) {
 	t.Parallel()
 	isCompact := func(args []any) bool {
-		return len(args) == 3+keysOfScript+3 && args[0] == "evalsha" && args[len(args)-2] == 500 && args[len(args)-3] != ""
+		return len(args) == 3+keysOfScript+4 && args[0] == "evalsha" && args[len(args)-3] == 500 && args[len(args)-4] != ""
 	}
 	k, f := openWithFaults(t, isCompact)
 	put(t, k, "a", "1")

@@ -119,7 +119,7 @@ func (h *historian) compactedPart(ctx context.Context, alive, recent Revision) e
 	if h.hold.Compacted <= 1 {
 		return nil
 	}
-	var after hot.Stored
+	var after stored
 	for {
 		pass, full, err := h.gather(ctx, alive, recent, after)
 		if err != nil {
@@ -140,38 +140,53 @@ func (h *historian) compactedPart(ctx context.Context, alive, recent Revision) e
 }
 
 // together is how many records from the front are read in one call.
-func together(of []hot.Stored) int {
+func together(of []stored) int {
 	for n, bytes := 1, of[0].Bytes; ; n++ {
-		if n == len(of) || n == recordsMax || bytes+of[n].Bytes > historyPageBytes {
+		if n == len(of) || n == recordsMax || of[n].shard != of[0].shard || bytes+of[n].Bytes > historyPageBytes {
 			return n
 		}
 		bytes += of[n].Bytes
 	}
 }
 
-func byRevision(a, b hot.Stored) int {
+// stored is a stored version and the shard that has it.
+type stored struct {
+	hot.Stored
+	shard *shard
+}
+
+func byRevision(a, b stored) int {
 	return cmp.Or(cmp.Compare(a.Mod, b.Mod), cmp.Compare(a.Sub, b.Sub))
 }
 
 // gather lists the first storedMax versions after one, in order of revision; full
 // says that there are more.
-func (h *historian) gather(ctx context.Context, alive, recent Revision, after hot.Stored) (kept []hot.Stored, full bool, err error) {
-	for from, more := (hot.Cursor{}), true; more; more = !from.Done() {
-		var page []hot.Stored
-		if page, from, err = h.k.hot.StoredAt(ctx, h.hold, alive, from); err != nil {
-			return nil, false, translate(err)
-		}
-		for _, s := range page {
-			if s.Mod < recent && byRevision(s, after) > 0 {
-				kept = append(kept, s)
-			}
-		}
-		if len(kept) >= 2*storedMax {
-			slices.SortFunc(kept, byRevision)
-			kept, full = kept[:storedMax], true
-		}
-		if err := h.renew(ctx); err != nil {
+func (h *historian) gather(ctx context.Context, alive, recent Revision, after stored) (kept []stored, full bool, err error) {
+	for _, p := range h.k.shardMap().at(alive).split(hot.FromSpan([]byte{0})) {
+		s, err := h.k.shard(p.shard)
+		if err != nil {
 			return nil, false, err
+		}
+		if err := s.stampTo(ctx, alive); err != nil {
+			return nil, false, err
+		}
+		for from, more := (hot.Cursor{}), true; more; more = !from.Done() {
+			var page []hot.Stored
+			if page, from, err = s.client.StoredAt(ctx, h.hold, p.span, alive, from); err != nil {
+				return nil, false, translate(err)
+			}
+			for _, v := range page {
+				if one := (stored{v, s}); v.Mod < recent && byRevision(one, after) > 0 {
+					kept = append(kept, one)
+				}
+			}
+			if len(kept) >= 2*storedMax {
+				slices.SortFunc(kept, byRevision)
+				kept, full = kept[:storedMax], true
+			}
+			if err := h.renew(ctx); err != nil {
+				return nil, false, err
+			}
 		}
 	}
 	slices.SortFunc(kept, byRevision)
@@ -181,11 +196,15 @@ func (h *historian) gather(ctx context.Context, alive, recent Revision, after ho
 	return kept, full, nil
 }
 
-func (h *historian) yieldStored(ctx context.Context, of []hot.Stored) error {
+func (h *historian) yieldStored(ctx context.Context, of []stored) error {
 	if err := h.renew(ctx); err != nil {
 		return err
 	}
-	items, err := h.k.hot.Records(ctx, of)
+	places := make([]hot.Stored, len(of))
+	for i := range of {
+		places[i] = of[i].Stored
+	}
+	items, err := of[0].shard.client.Records(ctx, places)
 	if err != nil {
 		return translate(err)
 	}
@@ -204,9 +223,9 @@ func (h *historian) recentPart(ctx context.Context, from, at Revision) error {
 		if err := h.renew(ctx); err != nil {
 			return err
 		}
-		page, err := h.k.hot.Events(ctx, hot.EventsQuery{From: from, To: at, BytesMax: historyPageBytes, Held: &floor})
+		page, err := h.k.events(ctx, hot.EventsQuery{From: from, To: at, BytesMax: historyPageBytes, Held: &floor})
 		if err != nil {
-			return translate(err)
+			return err
 		}
 		for i := range page.Events {
 			if err := h.yield(version(&page.Events[i].Item, page.Events[i].Sub)); err != nil {

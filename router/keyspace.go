@@ -14,6 +14,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,13 +44,18 @@ type Settings struct {
 	// QuotaBytes bounds the data of the keyspace, in bytes; above it writes are
 	// refused and the NOSPACE alarm is raised.
 	QuotaBytes int64
+	// Unlisted says that a tool opens the keyspace: it is not in the member list.
+	Unlisted bool
+	// Step, if set, is told of each step of a change over several shards as it is done;
+	// tests stop the process there.
+	Step func(name string)
 	// RequestTimeout bounds one request when its context has no earlier end.
 	RequestTimeout time.Duration
 }
 
 // Components are what a keyspace is built from.
 type Components struct {
-	Hot    *hot.Client
+	Fleet  *hot.Fleet
 	Logger *slog.Logger
 	// Metrics may be nil.
 	Metrics prometheus.Registerer
@@ -59,19 +66,37 @@ type Components struct {
 // Keyspace is one keyspace as one frontend serves it. It implements API.
 type Keyspace struct {
 	settings Settings
-	hot      *hot.Client
-	logger   *slog.Logger
-	entropy  io.Reader
-	metrics  metrics
+	fleet    *hot.Fleet
+	// hot is the home shard's client, and so the sequencer's.
+	hot     *hot.Client
+	logger  *slog.Logger
+	entropy io.Reader
+	metrics metrics
 
-	commits *queue[*hot.Transaction, committed]
-	gets    *queue[hot.KeyRead, hot.ReadResult]
-	pages   *queue[hot.Read, hot.ReadResult]
-	leases  *queue[hot.LeaseCall, leaseAnswer]
+	leases    *queue[hot.LeaseCall, leaseAnswer]
+	sequences *queue[hot.Ask, sequenced]
+
+	home *shard
+	// maps is the shard map, mapMu held while it is read. shards are those that it
+	// names, and the one that is being filled.
+	maps     atomic.Pointer[shardMap]
+	mapMu    sync.Mutex
+	shardsMu sync.Mutex
+	shards   map[hot.Shard]*shard
+	filling  hot.Shard
+	sizes    atomic.Pointer[sizes]
+
+	// locks are the tokens that were found in the way; crossing lets one goroutine of
+	// this frontend at a time want the ticket.
+	locksMu  sync.Mutex
+	locks    map[hot.Token]seenLock
+	crossing chan struct{}
 
 	// stopped is closed when no new request is taken any more; working ends when
 	// those that were taken have been answered or the time to do so is over.
 	stopped chan struct{}
+	// quiet is closed when the shards' lanes have ended, which need the sequencer's.
+	quiet   chan struct{}
 	stop    sync.Once
 	working context.Context
 	abort   context.CancelFunc
@@ -96,8 +121,9 @@ func Open(ctx context.Context, settings Settings, components Components) (*Keysp
 	}
 	working, abort := context.WithCancel(context.Background())
 	k := &Keyspace{
-		settings: settings, hot: components.Hot, logger: components.Logger, entropy: components.Random,
-		stopped: make(chan struct{}), working: working, abort: abort, sweepNow: make(chan struct{}, 1),
+		settings: settings, fleet: components.Fleet, hot: components.Fleet.Home(), logger: components.Logger, entropy: components.Random,
+		stopped: make(chan struct{}), quiet: make(chan struct{}), working: working, abort: abort, sweepNow: make(chan struct{}, 1),
+		shards: make(map[hot.Shard]*shard), locks: make(map[hot.Token]seenLock), crossing: make(chan struct{}, 1),
 	}
 	var err error
 	if k.metrics, err = newMetrics(components.Metrics); err != nil {
@@ -109,31 +135,25 @@ func Open(ctx context.Context, settings Settings, components Components) (*Keysp
 		return nil, fmt.Errorf("open keyspace %s: %w", settings.Keyspace, err)
 	}
 	k.startLanes()
+	if err := k.reloadMap(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open keyspace %s: %w", settings.Keyspace, err), k.Close(ctx))
+	}
 	k.loops.Go(k.heartbeatLoop)
+	k.loops.Go(k.careLoop)
 	k.loops.Go(k.sweepLoop)
 	k.wakeSweeper() // what a dead frontend left half swept
 	return k, nil
 }
 
 func (k *Keyspace) startLanes() {
-	k.commits = newQueue[*hot.Transaction, committed](k, "commit", weighTransaction,
-		weight{requests: commitTransactionsMax, bytes: commitBytesMax, strings: hot.BatchStringsMax})
-	for range commitLanes {
-		lane := &commitLane{k: k}
-		k.commits.start(lane.serve)
-	}
-	k.gets = newQueue[hot.KeyRead, hot.ReadResult](k, "get", weighGet, weight{requests: getsMax})
-	for range getLanes {
-		k.gets.start(k.serveGets)
-	}
-	k.pages = newQueue[hot.Read, hot.ReadResult](k, "page", weighRead, weight{requests: 1})
-	for range pageLanes {
-		k.pages.start(k.serveReads)
-	}
-	k.leases = newQueue[hot.LeaseCall, leaseAnswer](k, "lease", weighLease, weight{requests: leasesMax, bytes: 1, strings: 1})
+	k.leases = newQueue[hot.LeaseCall, leaseAnswer](k, k.quiet, "lease", weighLease, weight{requests: leasesMax, bytes: 1, strings: 1})
 	for range leaseLanes {
 		k.leases.start(k.serveLeases)
 	}
+	k.sequences = newQueue[hot.Ask, sequenced](k, k.quiet, "sequence", weighAsk, weight{requests: sequencesMax})
+	k.sequences.start(k.serveSequence)
+	k.home = k.newShard(hot.HomeShard, 0, k.hot)
+	k.shards[hot.HomeShard] = k.home
 }
 
 // Close refuses new requests, answers those that were taken, within ctx, and
@@ -144,10 +164,7 @@ func (k *Keyspace) Close(ctx context.Context) error {
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
-		k.commits.wait()
-		k.gets.wait()
-		k.pages.wait()
-		k.leases.wait()
+		k.stopShards()
 	}()
 	var err error
 	select {
@@ -158,10 +175,31 @@ func (k *Keyspace) Close(ctx context.Context) error {
 	k.abort()
 	<-drained
 	k.loops.Wait()
+	if k.settings.Unlisted {
+		return err
+	}
 	if _, leaveErr := k.hot.Summary(ctx, hot.MemberLeave, nil); leaveErr != nil {
 		err = errors.Join(err, fmt.Errorf("leave the member list: %w", leaveErr))
 	}
 	return err
+}
+
+// stopShards lets the lanes of all shards end, and after them those of the sequencer,
+// which they need.
+func (k *Keyspace) stopShards() {
+	k.shardsMu.Lock()
+	shards := slices.Collect(maps.Values(k.shards))
+	k.shards = map[hot.Shard]*shard{hot.HomeShard: k.home}
+	k.shardsMu.Unlock()
+	for _, s := range shards {
+		close(s.stopped)
+	}
+	for _, s := range shards {
+		s.wait()
+	}
+	close(k.quiet)
+	k.leases.wait()
+	k.sequences.wait()
 }
 
 // random gives a number from the entropy source.

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -135,7 +136,47 @@ func (k *Keyspace) oneLease(ctx context.Context, call hot.LeaseCall) (Lease, Rev
 	if err != nil {
 		return Lease{}, answer.revision, err
 	}
-	return leaseOf(answer.Leases[0]), answer.revision, nil
+	lease := &answer.Leases[0]
+	if len(lease.Sharers) > 0 {
+		if lease.Keys, err = k.allLeasedKeys(ctx, lease); err != nil {
+			return Lease{}, answer.revision, err
+		}
+	}
+	return leaseOf(*lease), answer.revision, nil
+}
+
+// allLeasedKeys gathers the keys of a lease from all shards that may hold some.
+func (k *Keyspace) allLeasedKeys(ctx context.Context, l *hot.Lease) ([][]byte, error) {
+	now, err := k.latest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m := k.shardMap().now()
+	keys := ownedBy(m, hot.HomeShard, l.Keys)
+	for _, id := range l.Sharers {
+		if !m.owns(id) {
+			continue
+		}
+		s, err := k.shard(id)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.stampTo(ctx, now.revision); err != nil {
+			return nil, err
+		}
+		found, err := s.client.LeasedKeys(ctx, l.ID)
+		if err != nil {
+			return nil, translate(err)
+		}
+		keys = append(keys, ownedBy(m, id, found)...)
+	}
+	slices.SortFunc(keys, bytes.Compare)
+	return keys, nil
+}
+
+// ownedBy keeps those keys that a shard owns: it may hold others, for readers of the past.
+func ownedBy(m *mapVersion, id hot.Shard, keys [][]byte) [][]byte {
+	return slices.DeleteFunc(slices.Clone(keys), func(key []byte) bool { return m.owner(key) != id })
 }
 
 // Leases implements API.
@@ -163,6 +204,9 @@ func (k *Keyspace) LeaseRevoke(ctx context.Context, id int64) (Revision, error) 
 
 func (k *Keyspace) revoke(ctx context.Context, id int64, onlyDue bool) (Revision, error) {
 	result, err := k.commit(ctx, &hot.Transaction{Then: []hot.Operation{hot.Revoke(id, onlyDue)}})
+	if errors.Is(err, errAcross) {
+		return k.revokeAcross(ctx, id, onlyDue)
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -171,6 +215,60 @@ func (k *Keyspace) revoke(ctx context.Context, id int64, onlyDue bool) (Revision
 		return current, err
 	}
 	return result.Revision, nil
+}
+
+// revokeAcross removes a lease and deletes its keys on all shards that hold any.
+func (k *Keyspace) revokeAcross(ctx context.Context, id int64, onlyDue bool) (Revision, error) {
+	ctx, cancel := context.WithTimeout(ctx, k.settings.RequestTimeout)
+	defer cancel()
+	for range evaluationsMax {
+		answer, err := k.callLease(ctx, hot.DescribeLease(id, true), true)
+		if err != nil {
+			return 0, err
+		}
+		sharers := answer.Leases[0].Sharers
+		c, err := k.cross(ctx, func(m *mapVersion) []hot.Shard {
+			shards := slices.DeleteFunc(slices.Clone(sharers), func(s hot.Shard) bool { return !m.owns(s) })
+			return append(shards, hot.HomeShard)
+		})
+		if err != nil {
+			return 0, err
+		}
+		outcome, revision, err := k.revokeLocked(ctx, c, id, onlyDue, sharers)
+		switch {
+		case errors.Is(err, errStarted), err == nil && outcome == hot.OutcomeChanged:
+			continue
+		case err != nil:
+			return 0, err
+		case outcome == hot.OutcomeLeaseNotFound:
+			return 0, ErrLeaseNotFound
+		}
+		return revision, nil
+	}
+	return 0, fmt.Errorf("%w: the lease's keys changed under each of %d attempts", ErrTooManyRequests, evaluationsMax)
+}
+
+// revokeLocked plans the end of a lease while its shards stand still.
+func (k *Keyspace) revokeLocked(ctx context.Context, c *crossing, id int64, onlyDue bool, sharers []hot.Shard) (hot.Outcome, Revision, error) {
+	answer, err := k.callLease(ctx, hot.DescribeLease(id, true), true)
+	if err == nil && !slices.Equal(answer.Leases[0].Sharers, sharers) {
+		c.abort(ctx)
+		return hot.OutcomeChanged, 0, nil
+	}
+	var keys [][]byte
+	if err == nil {
+		keys, err = k.allLeasedKeys(ctx, &answer.Leases[0])
+	}
+	if err != nil {
+		c.abort(ctx)
+		return 0, 0, err
+	}
+	p := planned{effects: make(map[hot.Shard][]hot.Effect), ended: id, onlyDue: onlyDue}
+	for i, key := range keys {
+		owner := c.m.owner(key)
+		p.effects[owner] = append(p.effects[owner], hot.Effect{Sub: i, Deleted: true, Key: key})
+	}
+	return c.plan(ctx, p)
 }
 
 // ExpireLeases implements API.

@@ -59,7 +59,11 @@ func (k *Keyspace) beat(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("encode member: %w", err)
 	}
-	_, err = k.look(ctx, hot.MemberBeat, payload)
+	mode := hot.MemberBeat
+	if k.settings.Unlisted {
+		mode = hot.MemberLook
+	}
+	_, err = k.look(ctx, mode, payload)
 	return err
 }
 
@@ -127,9 +131,10 @@ func (k *Keyspace) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, translate(err)
 	}
+	keys, bytes := k.total(s)
 	return Status{
-		Revision: s.Revision, Compacted: s.Compacted, Term: s.Term, SizeBytes: size, SizeInUseBytes: s.Bytes,
-		QuotaBytes: k.settings.QuotaBytes, Keys: s.Keys, LeaderID: k.leader(s), Alarms: alarms(s),
+		Revision: s.Revision, Compacted: s.Compacted, Term: s.Term, SizeBytes: size, SizeInUseBytes: bytes,
+		QuotaBytes: k.settings.QuotaBytes, Keys: keys, LeaderID: k.leader(s), Alarms: alarms(s),
 	}, nil
 }
 

@@ -63,10 +63,10 @@ const (
 // told ErrTooManyRequests.
 const queueItemsMax = 16384
 
-func newQueue[Q, R any](k *Keyspace, name string, weigh func(*Q) weight, limit weight) *queue[Q, R] {
+func newQueue[Q, R any](k *Keyspace, stopped <-chan struct{}, name string, weigh func(*Q) weight, limit weight) *queue[Q, R] {
 	return &queue[Q, R]{
 		items: make(chan *item[Q, R], queueItemsMax), timeout: k.settings.RequestTimeout,
-		stopped: k.stopped, weigh: weigh, limit: limit, sizes: k.metrics.batches.WithLabelValues(name),
+		stopped: stopped, weigh: weigh, limit: limit, sizes: k.metrics.batches.WithLabelValues(name),
 	}
 }
 

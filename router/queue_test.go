@@ -33,7 +33,7 @@ func newNumbers(lanes int, limit weight, took time.Duration) *numbers {
 			it.finish(2*it.request, nil)
 		}
 	}
-	n.queue = newQueue[int, int](k, "test", func(*int) weight { return weight{requests: 1} }, limit)
+	n.queue = newQueue[int, int](k, k.stopped, "test", func(*int) weight { return weight{requests: 1} }, limit)
 	for range lanes {
 		n.start(serve)
 	}
@@ -161,7 +161,7 @@ func TestQueueTimeout(t *testing.T) {
 func BenchmarkQueue(b *testing.B) {
 	k := &Keyspace{settings: Settings{RequestTimeout: time.Minute}, stopped: make(chan struct{})}
 	k.metrics, _ = newMetrics(nil)
-	q := newQueue[*int, committed](k, "test", func(**int) weight { return weight{requests: 1} }, weight{requests: 512})
+	q := newQueue[*int, committed](k, k.stopped, "test", func(**int) weight { return weight{requests: 1} }, weight{requests: 512})
 	q.start(func(batch []*item[*int, committed]) {
 		for _, it := range batch {
 			it.finish(committed{}, nil)

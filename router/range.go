@@ -158,31 +158,106 @@ func (k *Keyspace) list(ctx context.Context, q listQuery) (listing, error) {
 }
 
 func (k *Keyspace) listOnce(ctx context.Context, q listQuery) (listing, error) {
+	for {
+		m := k.shardMap()
+		if q.span.Empty() {
+			return k.countHome(ctx, hot.KeySpan([]byte{0}), q.at, hot.EpochAny) // revisions are checked all the same
+		}
+		pieces := m.at(q.at).split(q.span)
+		var l listing
+		var err error
+		if len(pieces) == 1 && pieces[0].shard == hot.HomeShard {
+			l, err = k.listHome(ctx, q, m.now().epoch)
+		} else {
+			l, err = k.listAcross(ctx, q)
+		}
+		if !errors.Is(err, errStaleMap) {
+			return l, err
+		}
+		if err := k.reloadMap(ctx); err != nil {
+			return listing{}, err
+		}
+	}
+}
+
+// listHome lists a span that the home shard has, which knows its revision.
+func (k *Keyspace) listHome(ctx context.Context, q listQuery, epoch hot.Epoch) (listing, error) {
 	switch {
-	case q.span.Empty():
-		return k.listNothing(ctx, q)
 	case q.countOnly:
-		return k.countAll(ctx, q.span, q.at, listing{})
+		return k.countHome(ctx, q.span, q.at, epoch)
 	case q.span.Single() && q.at == 0:
-		answer, err := k.gets.do(ctx, hot.KeyRead{Key: q.span.First(), KeysOnly: q.keysOnly})
+		return k.getKey(ctx, k.home, q, epoch)
+	}
+	return k.listPages(ctx, k.home, q, epoch)
+}
+
+// listAcross lists a span that other shards have, or have parts of, at one revision.
+func (k *Keyspace) listAcross(ctx context.Context, q listQuery) (listing, error) {
+	if m := k.shardMap().now(); q.span.Single() && q.at == 0 && !q.countOnly {
+		s, err := k.shard(m.owner(q.span.First()))
 		if err != nil {
 			return listing{}, err
 		}
-		return listing{kvs: keyValues(nil, answer.Items), count: answer.Count, header: answer.Revision, at: answer.Revision}, nil
+		return k.getKey(ctx, s, q, m.epoch)
 	}
-	return k.listPages(ctx, q)
+	now, err := k.latest(ctx)
+	if err != nil {
+		return listing{}, err
+	}
+	at := q.at
+	switch {
+	case at == 0:
+		at = now.revision
+	case at > now.revision:
+		return listing{}, ErrFutureRevision
+	case at < now.compacted:
+		return listing{}, ErrCompacted
+	}
+	m := k.shardMap()
+	out := listing{header: now.revision, at: at}
+	for _, p := range m.at(at).split(q.span) {
+		s, err := k.shard(p.shard)
+		if err != nil {
+			return listing{}, err
+		}
+		part := q
+		part.span, part.at = p.span, at
+		full := q.limit > 0 && int64(len(out.kvs)) >= q.limit
+		if full && q.uncounted {
+			return out, nil
+		}
+		var l listing
+		if full || q.countOnly {
+			l, err = k.countAll(ctx, s, p.span, at, m.now().epoch)
+		} else {
+			if q.limit > 0 {
+				part.limit = q.limit - int64(len(out.kvs))
+			}
+			l, err = k.listPages(ctx, s, part, m.now().epoch)
+		}
+		if err != nil {
+			return listing{}, err
+		}
+		out.kvs, out.count = append(out.kvs, l.kvs...), out.count+l.count
+	}
+	return out, nil
 }
 
-// listNothing answers for an empty span: revisions are checked all the same.
-func (k *Keyspace) listNothing(ctx context.Context, q listQuery) (listing, error) {
-	return k.countAll(ctx, hot.KeySpan([]byte{}), q.at, listing{})
+// getKey reads one key at the current revision.
+func (k *Keyspace) getKey(ctx context.Context, s *shard, q listQuery, epoch hot.Epoch) (listing, error) {
+	answer, err := s.gets.do(ctx, keyRead{hot.KeyRead{Key: q.span.First(), KeysOnly: q.keysOnly}, epoch})
+	if err != nil {
+		return listing{}, err
+	}
+	return listing{kvs: keyValues(nil, answer.Items), count: answer.Count, header: answer.Revision, at: answer.Revision}, nil
 }
 
-func (k *Keyspace) listPages(ctx context.Context, q listQuery) (listing, error) {
+// listPages lists a span of one shard. Only the home shard knows what revision 0 is.
+func (k *Keyspace) listPages(ctx context.Context, s *shard, q listQuery, epoch hot.Epoch) (listing, error) {
 	var l listing
-	o := hot.PageOptions{Revision: q.at, Limit: q.limit, KeysOnly: q.keysOnly, Count: q.limit > 0 && !q.uncounted}
+	o := hot.PageOptions{Revision: q.at, Epoch: epoch, Limit: q.limit, KeysOnly: q.keysOnly, Count: q.limit > 0 && !q.uncounted}
 	for {
-		answer, err := k.pages.do(ctx, hot.PageRead(q.span, o))
+		answer, err := s.pages.do(ctx, pageRead{hot.PageRead(q.span, o), o.Revision})
 		if err != nil {
 			return listing{}, err
 		}
@@ -196,7 +271,7 @@ func (k *Keyspace) listPages(ctx context.Context, q listQuery) (listing, error) 
 			}
 		}
 		l.kvs = keyValues(l.kvs, answer.Items)
-		o = hot.PageOptions{Revision: l.at, KeysOnly: q.keysOnly, From: answer.Next}
+		o = hot.PageOptions{Revision: l.at, Epoch: epoch, KeysOnly: q.keysOnly, From: answer.Next}
 		if q.limit > 0 {
 			o.Limit = q.limit - int64(len(l.kvs))
 		}
@@ -209,35 +284,40 @@ func (k *Keyspace) listPages(ctx context.Context, q listQuery) (listing, error) 
 			return l, nil
 		}
 		if full {
-			counted, err := k.countFrom(ctx, q.span, l.at, answer.Next)
+			counted, err := k.countFrom(ctx, s, q.span, l.at, epoch, answer.Next)
 			l.count = int64(len(l.kvs)) + counted
 			return l, err
 		}
 	}
 }
 
-// countAll counts a span at a revision, 0 being the current one.
-func (k *Keyspace) countAll(ctx context.Context, s hot.Span, at Revision, l listing) (listing, error) {
-	answer, err := k.pages.do(ctx, hot.CountRead(s, at, hot.Cursor{}))
+// countHome counts a span of the home shard at a revision, 0 being the current one.
+func (k *Keyspace) countHome(ctx context.Context, s hot.Span, at Revision, epoch hot.Epoch) (listing, error) {
+	return k.countAll(ctx, k.home, s, at, epoch)
+}
+
+// countAll counts a span of one shard at a revision.
+func (k *Keyspace) countAll(ctx context.Context, s *shard, span hot.Span, at Revision, epoch hot.Epoch) (listing, error) {
+	answer, err := s.pages.do(ctx, pageRead{hot.CountRead(span, at, epoch, hot.Cursor{}), at})
 	if err != nil {
 		return listing{}, err
 	}
-	l.header, l.at, l.count = answer.Revision, at, answer.Count
+	l := listing{header: answer.Revision, at: at, count: answer.Count}
 	if at == 0 {
 		l.at = answer.Revision
 	}
 	if answer.Next.Done() {
 		return l, nil
 	}
-	rest, err := k.countFrom(ctx, s, l.at, answer.Next)
+	rest, err := k.countFrom(ctx, s, span, l.at, epoch, answer.Next)
 	l.count += rest
 	return l, err
 }
 
-func (k *Keyspace) countFrom(ctx context.Context, s hot.Span, at Revision, from hot.Cursor) (int64, error) {
+func (k *Keyspace) countFrom(ctx context.Context, s *shard, span hot.Span, at Revision, epoch hot.Epoch, from hot.Cursor) (int64, error) {
 	var n int64
 	for !from.Done() {
-		answer, err := k.pages.do(ctx, hot.CountRead(s, at, from))
+		answer, err := s.pages.do(ctx, pageRead{hot.CountRead(span, at, epoch, from), at})
 		if err != nil {
 			return 0, err
 		}
@@ -294,7 +374,7 @@ func (k *Keyspace) RangePages(ctx context.Context, r *pb.RangeRequest, pageBytes
 		if !more || (r.Limit > 0 && left <= 0) {
 			out.Header, out.More, out.Count = &pb.ResponseHeader{Revision: int64(header)}, more, sent
 			if more {
-				rest, err := k.countAll(ctx, q.span.After(afterLast(l.kvs)), q.at, listing{})
+				rest, err := k.list(ctx, listQuery{span: q.span.After(afterLast(l.kvs)), at: q.at, countOnly: true})
 				if err != nil {
 					return err
 				}

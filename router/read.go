@@ -20,24 +20,38 @@ const (
 	pageBytes = 2 << 20
 )
 
+// keyRead is a get on its way to the shard that a version of the map says has the key.
+type keyRead struct {
+	hot.KeyRead
+	epoch hot.Epoch
+}
+
+// pageRead is a page on its way. On a shard other than the home shard its revision is
+// never 0.
+type pageRead struct {
+	read hot.Read
+	at   Revision
+}
+
 type (
-	getItem  = item[hot.KeyRead, hot.ReadResult]
-	readItem = item[hot.Read, hot.ReadResult]
+	getItem  = item[keyRead, hot.ReadResult]
+	readItem = item[pageRead, hot.ReadResult]
 )
 
-func weighGet(*hot.KeyRead) weight { return weight{requests: 1} }
+func weighGet(*keyRead) weight { return weight{requests: 1} }
 
-func weighRead(*hot.Read) weight { return weight{requests: 1} }
+func weighRead(*pageRead) weight { return weight{requests: 1} }
 
-func (k *Keyspace) serveGets(batch []*getItem) {
-	ctx, cancel := context.WithTimeout(k.working, k.settings.RequestTimeout)
+func (s *shard) serveGets(batch []*getItem) {
+	ctx, cancel := context.WithTimeout(s.k.working, s.k.settings.RequestTimeout)
 	defer cancel()
 	for len(batch) > 0 {
 		gets := make([]hot.KeyRead, len(batch))
+		epoch := batch[0].request.epoch
 		for i, it := range batch {
-			gets[i] = it.request
+			gets[i], epoch = it.request.KeyRead, min(epoch, it.request.epoch)
 		}
-		results, err := k.hot.Gets(ctx, pageBytes, gets)
+		results, err := s.readKeys(ctx, epoch, gets)
 		if err != nil {
 			failAll(batch, translate(err))
 			return
@@ -54,11 +68,43 @@ func (k *Keyspace) serveGets(batch []*getItem) {
 	}
 }
 
-func (k *Keyspace) serveReads(batch []*readItem) {
-	ctx, cancel := context.WithTimeout(k.working, k.settings.RequestTimeout)
+// readKeys reads keys at the current revision. A shard that does not know that is told.
+func (s *shard) readKeys(ctx context.Context, epoch hot.Epoch, gets []hot.KeyRead) ([]hot.ReadResult, error) {
+	if s.home() {
+		return s.client.Gets(ctx, epoch, pageBytes, gets)
+	}
+	for {
+		a, err := s.k.ask(ctx, hot.Ask{Shard: s.id, After: s.after()})
+		if err != nil {
+			return nil, err
+		}
+		stamp := stampOf(a)
+		if a.complete() {
+			results, err := s.client.GetsAt(ctx, epoch, stamp, a.Ordered, pageBytes, gets)
+			if err == nil {
+				s.note(a.Ordered, stamp.Horizon)
+				return results, nil
+			}
+			if err := s.unstamped(ctx, err); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err := s.stampTo(ctx, a.revision); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (s *shard) serveReads(batch []*readItem) {
+	ctx, cancel := context.WithTimeout(s.k.working, s.k.settings.RequestTimeout)
 	defer cancel()
 	for _, it := range batch {
-		result, err := k.hot.Read(ctx, pageBytes, it.request)
+		var result hot.ReadResult
+		err := s.stampTo(ctx, it.request.at)
+		if err == nil {
+			result, err = s.client.Read(ctx, pageBytes, it.request.read)
+		}
 		if err == nil {
 			err = result.Err
 		}
@@ -71,7 +117,7 @@ func (k *Keyspace) serveReads(batch []*readItem) {
 
 // CurrentRevision implements API.
 func (k *Keyspace) CurrentRevision(ctx context.Context) (current, compacted Revision, err error) {
-	answer, err := k.gets.do(ctx, hot.KeyRead{})
+	answer, err := k.home.gets.do(ctx, keyRead{epoch: hot.EpochAny})
 	return answer.Revision, answer.Compacted, err
 }
 

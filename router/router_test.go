@@ -59,13 +59,13 @@ func open(t testing.TB, client redis.UniversalClient, member uint64) *router.Key
 func openWithQuota(t testing.TB, client redis.UniversalClient, member uint64, quotaBytes int64) *router.Keyspace {
 	t.Helper()
 	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
-	tier, err := hot.New(hot.Settings{Keyspace: "test", MemberID: member, RecordCacheBytes: 1 << 20}, hot.Components{Redis: client, Logger: logger, Random: rand.Reader})
+	tier, err := hot.NewFleet(hot.Settings{Keyspace: "test", MemberID: member, RecordCacheBytes: 1 << 20}, hot.Components{Redis: client, Logger: logger, Random: rand.Reader})
 	if err != nil {
 		t.Fatal(err)
 	}
 	k, err := router.Open(t.Context(), router.Settings{
 		Keyspace: "test", Name: fmt.Sprintf("m%d", member), MemberID: member, QuotaBytes: quotaBytes, RequestTimeout: 7 * time.Second,
-	}, router.Components{Hot: tier, Logger: logger, Random: rand.Reader})
+	}, router.Components{Fleet: tier, Logger: logger, Random: rand.Reader})
 	if err != nil {
 		t.Fatal(err)
 	}

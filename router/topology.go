@@ -1,6 +1,17 @@
 package router
 
-import "context"
+import (
+	"context"
+	"errors"
+)
+
+// What a change of the shard map can be refused for. No etcd client ever sees them.
+var (
+	// ErrBusy: another change is under way; nothing was done.
+	ErrBusy = errors.New("another change of the shard map is under way")
+	// ErrMap: it cannot be made as asked; nothing was done.
+	ErrMap = errors.New("the shard map cannot be changed like this")
+)
 
 // Topology is the shard map as it is now, with what each part says of itself.
 type Topology struct {
@@ -98,3 +109,5 @@ type Topologist interface {
 	// far it is. ErrBusy if another move is under way.
 	Move(ctx context.Context, from, to []byte, endpoint int, report func(MoveStatus)) error
 }
+
+var _ Topologist = (*Keyspace)(nil)

@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -26,15 +27,21 @@ func (k *Keyspace) Put(ctx context.Context, r *pb.PutRequest) (*pb.PutResponse, 
 	p := &onePut{operation: [1]hot.Operation{compilePut(r)}}
 	p.Puts, p.Then = true, p.operation[:]
 	result, err := k.commit(ctx, &p.Transaction)
-	if err != nil {
-		return nil, err
-	}
-	if result.unread {
-		resp, err := k.reconstruct(ctx, single(&pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: r}}), result.Revision)
+	if result.unread || errors.Is(err, errAcross) {
+		txn := single(&pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: r}})
+		var resp *pb.TxnResponse
+		if err == nil {
+			resp, err = k.reconstruct(ctx, txn, result.Revision)
+		} else {
+			resp, err = k.across(ctx, txn)
+		}
 		if err != nil {
 			return nil, err
 		}
 		return resp.Responses[0].GetResponsePut(), nil
+	}
+	if err != nil {
+		return nil, err
 	}
 	resp := &pb.PutResponse{Header: &pb.ResponseHeader{Revision: int64(result.Revision)}}
 	if previous := result.Operations[0].Item; previous != nil {
@@ -67,14 +74,42 @@ func (k *Keyspace) Txn(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, 
 	if !ok {
 		return k.evaluateAndCommit(ctx, r)
 	}
-	result, err := k.commit(ctx, compiled)
+	for range evaluationsMax {
+		result, err := k.commit(ctx, compiled)
+		if errors.Is(err, errAcross) {
+			return k.across(ctx, r)
+		}
+		if errors.Is(err, errRead) {
+			resp, unchanged, err := k.evaluateRead(ctx, r)
+			if err != nil || unchanged {
+				return resp, err
+			}
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if result.unread {
+			return k.reconstruct(ctx, r, result.Revision)
+		}
+		return compiledResponse(r, &result.TransactionResult), nil
+	}
+	return nil, fmt.Errorf("%w: the transaction's keys changed under each of %d attempts", ErrTooManyRequests, evaluationsMax)
+}
+
+// evaluateRead answers a transaction that its shard says would change nothing, from the
+// state at one revision; false if there it would.
+func (k *Keyspace) evaluateRead(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, bool, error) {
+	e := &evaluation{k: k, ctx: ctx, changed: make(map[string]*mvccpb.KeyValue)}
+	resp, err := e.run(r)
+	if errors.Is(err, errOvertaken) || err == nil && len(e.operations) > 0 {
+		return nil, false, nil
+	}
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	if result.unread {
-		return k.reconstruct(ctx, r, result.Revision)
-	}
-	return compiledResponse(r, &result.TransactionResult), nil
+	e.settle(resp, e.at, false)
+	return resp, true, nil
 }
 
 // reconstruct builds the response of a transaction that took a revision but whose

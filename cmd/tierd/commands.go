@@ -64,6 +64,7 @@ A flag beats the environment, which beats the file, which beats the default.`,
 			if err != nil {
 				return err
 			}
+			cfg.Step = killAt(environ)
 			cfg.Warnings = append(layered, cfg.Warnings...)
 			cfg.GCHeadroomBytes = headroomOf(cfg.GCHeadroomBytes, environ, memoryLimit(os.DirFS("/")))
 			return serve(cmd.Context(), cfg)

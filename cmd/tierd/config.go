@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/tierd/tierd/functions/balance"
@@ -47,13 +48,17 @@ type config struct {
 	// GCHeadroomBytes is what may be allocated between two cycles of the garbage
 	// collector; 0 leaves Go's own rule.
 	GCHeadroomBytes uint64
+	// Step is told of the steps of changes over several shards; nil but in tests.
+	Step func(string)
 	// Warnings are sentences for the log about what is allowed but risky.
 	Warnings []string
 }
 
-// hotTier is one Redis: the private one, or the one at Endpoint.
+// hotTier is where the sequencer is: the private Redis, or the one at Endpoint; and
+// Others, the URLs of further endpoints for shards.
 type hotTier struct {
-	Local bool
+	Local  bool
+	Others []string
 	// Binary is the private server's program, Endpoint the other's address.
 	Binary   string
 	Endpoint hot.Endpoint
@@ -106,11 +111,17 @@ func (f *flags) checkHotTier(c *config) error {
 	if f.redisServer != "" {
 		return usage("--redis-server has no meaning with --hot-tier at a URL: only --hot-tier local runs a server of its own")
 	}
-	address, err := hot.ParseEndpoint(f.hotTier)
+	urls := strings.Split(f.hotTier, ",")
+	address, err := hot.ParseEndpoint(urls[0])
 	if err != nil {
 		return usage("--hot-tier is neither local nor a URL of a Redis: %v", err)
 	}
-	c.HotTier = hotTier{Endpoint: address}
+	for _, other := range urls[1:] {
+		if _, err := hot.ParseEndpoint(other); err != nil {
+			return usage("--hot-tier names a further endpoint that cannot be used: %v", err)
+		}
+	}
+	c.HotTier = hotTier{Endpoint: address, Others: urls[1:]}
 	return nil
 }
 

@@ -214,19 +214,26 @@ func (f *frontend) openKeyspace(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	client, err := hot.New(hot.Settings{Keyspace: f.config.Keyspace, MemberID: memberID, RecordCacheBytes: f.config.RecordCacheBytes},
+	fleet, err := hot.NewFleet(hot.Settings{Keyspace: f.config.Keyspace, MemberID: memberID, RecordCacheBytes: f.config.RecordCacheBytes},
 		hot.Components{Redis: f.redis, Logger: f.logger, Random: rand.Reader, Observe: observe})
 	if err != nil {
 		return fmt.Errorf("open the hot tier: %w", err)
 	}
+	f.onClose("the connections to other endpoints", func(context.Context) error { return fleet.Close() })
 	f.keyspace, err = router.Open(ctx, router.Settings{
 		Keyspace: f.config.Keyspace, Name: f.config.Name, ClientURLs: f.config.AdvertiseClientURLs,
 		MemberID: memberID, QuotaBytes: f.config.QuotaBytes, RequestTimeout: requestTimeout,
-	}, router.Components{Hot: client, Logger: f.logger, Metrics: f.metrics, Random: rand.Reader})
+		Step: f.config.Step,
+	}, router.Components{Fleet: fleet, Logger: f.logger, Metrics: f.metrics, Random: rand.Reader})
 	if err != nil {
 		return err
 	}
 	f.onClose("the keyspace", f.keyspace.Close)
+	for _, url := range f.config.HotTier.Others {
+		if _, err := f.keyspace.AddEndpoint(ctx, url); err != nil {
+			return fmt.Errorf("add an endpoint of --hot-tier: %w", err)
+		}
+	}
 	return nil
 }
 

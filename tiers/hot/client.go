@@ -33,6 +33,8 @@ const (
 	memberKept = time.Hour
 	// witnessWait is how long recovery waits for frontends that were alive.
 	witnessWait = 700 * time.Millisecond
+	// refillWait is how long the frontends may take to bring back what a shard has lost.
+	refillWait = 1200 * time.Millisecond
 	// recoverPoll is the pause between two looks while recovery waits.
 	recoverPoll = 15 * time.Millisecond
 	// callTimeout bounds a call with all its repetitions, whatever its caller's
@@ -46,6 +48,8 @@ const (
 type Settings struct {
 	// Keyspace is 1 to 64 letters, digits, '.', '_' or '-'.
 	Keyspace string
+	// Shard is the shard that the client calls.
+	Shard Shard
 	// MemberID identifies this frontend, never 0.
 	MemberID uint64
 	// RecordCacheBytes bounds the records that are kept in memory after they were
@@ -53,10 +57,19 @@ type Settings struct {
 	RecordCacheBytes int64
 }
 
+// Refill brings back what a frontend knows of the positions after tail that a shard has
+// lost, through apply, in order. It says whether it brought any.
+type Refill func(ctx context.Context, shard Shard, tail, ordered Position,
+	apply func(context.Context, Revision, Part, Stamp) error) bool
+
 // Components are what a Client is built from.
 type Components struct {
-	Redis  redis.UniversalClient
-	Logger *slog.Logger
+	Redis redis.UniversalClient
+	// Sequencer is the home shard's client, for those of other shards.
+	Sequencer *Client
+	Logger    *slog.Logger
+	// Refill may be nil.
+	Refill Refill
 	// Random is read for incarnations, the cluster id and lane names.
 	Random io.Reader
 	// Observe, if set, is told of every round trip: the script's name, how long
@@ -74,6 +87,8 @@ type Client struct {
 
 	life       atomic.Pointer[life]
 	recovering chan struct{} // holds a token while one goroutine recovers
+	// missingSince is when this shard was first found to lack positions (ns), 0 for never.
+	missingSince atomic.Int64
 }
 
 // life is one incarnation of the Redis as this frontend knows it.
@@ -95,10 +110,13 @@ func New(settings Settings, parts Components) (*Client, error) {
 	if err := checkKeyspace(settings.Keyspace); err != nil {
 		return nil, err
 	}
+	if (settings.Shard == HomeShard) != (parts.Sequencer == nil) {
+		return nil, errors.New("hot tier: the client of a shard needs the sequencer's, and that one none")
+	}
 	if settings.MemberID == 0 {
 		return nil, errors.New("hot tier: the member id must not be 0")
 	}
-	names := keyNames(settings.Keyspace)
+	names := keyNames(settings.Keyspace, settings.Shard)
 	keys := make([]any, len(names))
 	for i, name := range names {
 		keys[i] = name

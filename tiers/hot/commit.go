@@ -145,6 +145,12 @@ const (
 	OutcomeNoSpace
 	OutcomeChanged
 	OutcomeNotDue
+	// OutcomeAgain: it touches what has no revision yet.
+	OutcomeAgain
+	// OutcomeRead: it would change nothing, and is to be answered by a read.
+	OutcomeRead
+	// OutcomeElsewhere: other shards may hold keys of the lease, too.
+	OutcomeElsewhere
 )
 
 // OperationResult is what one operation gave.
@@ -203,8 +209,8 @@ func (c *Client) NewLane() (*Lane, error) {
 }
 
 // Commit runs a batch in one call. On ErrUnknown the caller asks Resolve.
-func (c *Client) Commit(ctx context.Context, lane *Lane, quotaBytes int64, batch []*Transaction) ([]TransactionResult, error) {
-	args := encodeBatch(lane, quotaBytes, batch)
+func (c *Client) Commit(ctx context.Context, lane *Lane, epoch Epoch, quotaBytes int64, batch []*Transaction) ([]TransactionResult, error) {
+	args := append(encodeBatch(lane, quotaBytes, batch), int64(epoch))
 	reply, err := c.call(ctx, scriptCommit, leadingRevision, args...)
 	if err != nil {
 		return nil, err
@@ -228,9 +234,15 @@ func (c *Client) Commit(ctx context.Context, lane *Lane, quotaBytes int64, batch
 type Resolved struct {
 	// Done says that it wrote; otherwise it changed nothing and can be sent again.
 	Done bool
-	// Revision is the one it took, 0 if it wrote without taking one.
+	// Revision is the one it took, 0 if it wrote without taking one. On a shard other
+	// than the home shard it is its position.
 	Revision Revision
+	// Incarnation is the one that this was found out in.
+	Incarnation string
 }
+
+// Reopen takes back the last call of a lane, so that Resolve asks what became of it.
+func (l *Lane) Reopen() { l.sequence-- }
 
 // Resolve finds out what became of the batch of a lane whose Commit ended with
 // ErrUnknown. done is false if the batch never ran and never will; the lane is
@@ -248,6 +260,7 @@ func (c *Client) Resolve(ctx context.Context, lane *Lane, size int) (results []R
 	default:
 		return nil, false, fmt.Errorf("resolve: %w: redis answered %q", ErrUnknown, reply)
 	}
+	incarnation, rest, _ := strings.Cut(rest, ":")
 	first, outcomes, _ := strings.Cut(rest, ":")
 	next, err := strconv.ParseInt(first, 10, 64)
 	if err != nil || len(outcomes) != size {
@@ -256,7 +269,7 @@ func (c *Client) Resolve(ctx context.Context, lane *Lane, size int) (results []R
 	lane.sequence++
 	results = make([]Resolved, size)
 	for i := range results {
-		results[i].Done = outcomes[i] != '0'
+		results[i].Done, results[i].Incarnation = outcomes[i] != '0', incarnation
 		if outcomes[i] == '1' {
 			results[i].Revision = Revision(next)
 			next++
@@ -278,7 +291,7 @@ func encodeBatch(lane *Lane, quotaBytes int64, batch []*Transaction) []any {
 	for _, t := range batch {
 		e.transaction(t)
 	}
-	args := make([]any, 0, 5+len(e.keys)+len(e.others))
+	args := make([]any, 0, 9+len(e.keys)+len(e.others))
 	args = append(args, lane.name, lane.sequence+1, quotaBytes, e.program, len(e.keys))
 	return append(append(args, e.keys...), e.others...)
 }
@@ -418,4 +431,60 @@ func (d *decoder) operation(o *Operation) OperationResult {
 		}
 	}
 	return r
+}
+
+// Spans are all that the transaction names, except what a revoke will find.
+func (t *Transaction) Spans() []Span {
+	spans := make([]Span, 0, len(t.Conditions)+len(t.Then)+len(t.Else))
+	for i := range t.Conditions {
+		spans = append(spans, t.Conditions[i].span)
+	}
+	for _, ops := range [][]Operation{t.Then, t.Else} {
+		for i := range ops {
+			if ops[i].kind != opRevoke {
+				spans = append(spans, ops[i].span)
+			}
+		}
+	}
+	return spans
+}
+
+// Odd says that the transaction may change a key twice, which only a shard that knows
+// its revisions at once can do: it puts, and deletes all keys from some key on.
+func (t *Transaction) Odd() bool {
+	for _, ops := range [][]Operation{t.Then, t.Else} {
+		puts, sweeps := false, false
+		for i := range ops {
+			puts = puts || ops[i].kind == opPut
+			sweeps = sweeps || ops[i].kind == opDeleteRange
+		}
+		if puts && sweeps {
+			return true
+		}
+	}
+	return false
+}
+
+// Effects are the events of a transaction that was executed; not known if its result
+// does not tell them all, as with spans and values that were kept.
+func (t *Transaction) Effects(r *TransactionResult) (effects []Effect, known bool) {
+	ops := t.Then
+	if r.Outcome == OutcomeElse {
+		ops = t.Else
+	}
+	for i := range ops {
+		o := &ops[i]
+		switch {
+		case o.kind == opGet:
+		case o.kind == opPut && o.flags&(IgnoreValue|IgnoreLease) == 0:
+			effects = append(effects, Effect{Sub: len(effects), Lease: o.lease, Key: o.span.from, Value: o.value})
+		case o.kind == opDelete:
+			if r.Operations[i].Deleted > 0 {
+				effects = append(effects, Effect{Sub: len(effects), Deleted: true, Key: o.span.from})
+			}
+		default:
+			return nil, false
+		}
+	}
+	return effects, true
 }

@@ -13,6 +13,8 @@ type CompactReply struct {
 	Revision, Compacted Revision
 	// Swept says that nothing is left to drop.
 	Swept bool
+	// Limit is how far other shards may drop.
+	Limit Revision
 }
 
 // Compact makes revisions below target unreadable. ErrCompacted, ErrFuture. It
@@ -20,22 +22,26 @@ type CompactReply struct {
 // same target again is answered as done if it was done, unless another compaction
 // has followed; ids are never used twice otherwise.
 func (c *Client) Compact(ctx context.Context, target Revision, id uint64) (CompactReply, error) {
-	return c.compact(ctx, int64(target), id8(id))
+	return c.compact(ctx, int64(target), id8(id), "")
 }
 
 // Sweep drops a stretch of what compaction has made unreachable; twice is as
-// good as once.
-func (c *Client) Sweep(ctx context.Context) (CompactReply, error) {
-	return c.compact(ctx, "", "")
+// good as once. On a shard other than the home shard it goes no further than limit,
+// which the home shard's reply says.
+func (c *Client) Sweep(ctx context.Context, limit Revision) (CompactReply, error) {
+	if c.settings.Shard == HomeShard {
+		return c.compact(ctx, "", "", "")
+	}
+	return c.compact(ctx, "", "", int64(limit))
 }
 
-func (c *Client) compact(ctx context.Context, target any, id string) (CompactReply, error) {
-	reply, err := c.call(ctx, scriptCompact, leadingRevision, target, sweepRevisionsMax, id)
+func (c *Client) compact(ctx context.Context, target any, id string, limit any) (CompactReply, error) {
+	reply, err := c.call(ctx, scriptCompact, leadingRevision, target, sweepRevisionsMax, id, limit)
 	if err != nil {
 		return CompactReply{}, err
 	}
 	d := decoder{rest: reply}
-	out := CompactReply{Revision: d.revision(), Compacted: d.compacted(), Swept: d.byte() == 1}
+	out := CompactReply{Revision: d.revision(), Compacted: d.compacted(), Swept: d.byte() == 1, Limit: d.compacted()}
 	if err := d.end(); err != nil {
 		return CompactReply{}, fmt.Errorf("compact: %w", err)
 	}

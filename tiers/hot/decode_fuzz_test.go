@@ -46,7 +46,7 @@ func replies() []func(d *decoder) {
 	calls := []LeaseCall{GrantLease(1, 2), KeepAliveLease(1), DescribeLease(1, true), DescribeLease(1, false), ListLeases(), DueLeases(9)}
 	span := FromSpan([]byte{0})
 	reads := []Read{
-		PageRead(span, PageOptions{}), PageRead(span, PageOptions{KeysOnly: true, Count: true}), CountRead(span, 0, Cursor{}),
+		PageRead(span, PageOptions{}), PageRead(span, PageOptions{KeysOnly: true, Count: true}), CountRead(span, 0, EpochAny, Cursor{}),
 	}
 	transaction := &Transaction{
 		Then: []Operation{Put([]byte("a"), []byte("v"), 0, WantPrevious), Get([]byte("a")), Delete(KeySpan([]byte("a")), WantPrevious)},

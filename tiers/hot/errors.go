@@ -34,6 +34,13 @@ var (
 	ErrAgain = errors.New("read again")
 	// ErrMissing: a record that an index names is not there.
 	ErrMissing = errors.New("record missing")
+	// ErrStaleMap: the call was routed by an old shard map; it did not run.
+	ErrStaleMap = errors.New("the shard map has changed")
+	// ErrLocked: a transaction over several shards, or a move, holds the shard; the call
+	// did not run. It comes as a *LockedError.
+	ErrLocked = errors.New("the shard is locked")
+	// ErrTicket: a token does not hold the ticket any more; the call did not run.
+	ErrTicket = errors.New("the ticket has been given to someone else")
 	// ErrReply: a reply that does not follow its script's format.
 	ErrReply = errors.New("malformed reply")
 )
@@ -77,6 +84,14 @@ func classifyReply(text string) error {
 		return fmt.Errorf("%w: %s", errNotRun, text)
 	case "TIERD_CORRUPT":
 		return fmt.Errorf("%w: %s", ErrCorrupt, rest)
+	case "TIERD_STALE":
+		return ErrStaleMap
+	case "TIERD_BUSY":
+		return &LockedError{Token: Token(rest)}
+	case "TIERD_TICKET":
+		return fmt.Errorf("%w: %s", ErrTicket, rest)
+	case "TIERD_STAMP":
+		return stampFailure(rest)
 	case "TIERD_REFUSED":
 		return fmt.Errorf("%w: %s", ErrRefused, rest)
 	case "TIERD_COMPACTED":

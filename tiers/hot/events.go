@@ -26,6 +26,8 @@ type EventsQuery struct {
 type EventsPage struct {
 	Events                       []Event
 	Revision, Compacted, Through Revision
+	// Epoch is the map's, as far as the shard knows: the home shard does.
+	Epoch Epoch
 }
 
 // Events reads a run of revisions. ErrCompacted if it starts too low.
@@ -42,7 +44,7 @@ func (c *Client) Events(ctx context.Context, q EventsQuery) (EventsPage, error) 
 		return EventsPage{}, err
 	}
 	d := decoder{rest: reply}
-	page := EventsPage{Revision: d.revision(), Compacted: d.compacted(), Through: d.revision()}
+	page := EventsPage{Revision: d.revision(), Compacted: d.compacted(), Through: d.revision(), Epoch: Epoch(d.int8())}
 	for len(d.rest) > 0 && !d.failed {
 		page.Events = append(page.Events, d.event())
 	}
@@ -54,7 +56,7 @@ func (c *Client) Events(ctx context.Context, q EventsQuery) (EventsPage, error) 
 
 func (d *decoder) event() Event {
 	e := Event{Item: Item{Mod: Revision(d.int7())}, Sub: int64(d.uint(3))}
-	e.Record = d.record()
+	e.Item = itemOf(e.Mod, d.record())
 	mod := Revision(d.int7())
 	if len(d.rest) < 4 {
 		d.failed = true
@@ -64,7 +66,8 @@ func (d *decoder) event() Event {
 		d.take(4)
 		return e
 	}
-	e.Replaced = &Item{Mod: mod, Record: d.record()}
+	replaced := itemOf(mod, d.record())
+	e.Replaced = &replaced
 	return e
 }
 

@@ -64,14 +64,14 @@ func (c *Client) fetchOnce(ctx context.Context, names []string) (records []any, 
 	started := time.Now()
 	_, err = c.parts.Redis.Pipelined(ctx, func(p redis.Pipeliner) error {
 		reads = p.HMGet(ctx, c.names[recKey], names...)
-		fence = p.Do(ctx, c.command(l, scriptFence)...)
+		fence = p.Do(ctx, c.command(l, scriptFence, "")...)
 		return nil
 	})
 	c.observe(ctx, "fetch", started, err)
 	if err != nil {
 		return nil, 0, c.failed(l, err)
 	}
-	_, compacted, err = vouched(fence)
+	_, compacted, _, err = vouched(fence)
 	return reads.Val(), compacted, err
 }
 
@@ -92,7 +92,7 @@ func itemsOf(at Revision, of []Stored, records []any, compacted Revision) ([]Ite
 		if err != nil {
 			return nil, err
 		}
-		items[i] = Item{Mod: of[i].Mod, Record: record}
+		items[i] = itemOf(of[i].Mod, record)
 	}
 	return items, nil
 }

@@ -20,7 +20,22 @@ type KeyRead struct {
 // one command, the records by another. Once about bytesMax of records have been
 // read, or where a key changed meanwhile, a result is ErrAgain; the first of a
 // batch that are answered are so at the same revision.
-func (c *Client) Gets(ctx context.Context, bytesMax int, batch []KeyRead) ([]ReadResult, error) {
+func (c *Client) Gets(ctx context.Context, epoch Epoch, bytesMax int, batch []KeyRead) ([]ReadResult, error) {
+	return c.gets(ctx, bytesMax, batch, func(ctx context.Context, keys []string) (lookup, error) {
+		return c.lookup(ctx, epoch, keys)
+	})
+}
+
+// GetsAt is Gets on a shard other than the home shard, at the revision s.Horizon. The
+// shard is stamped first; ordered is its last ordered position at that revision. The
+// error may be an *UnstampedError.
+func (c *Client) GetsAt(ctx context.Context, epoch Epoch, s Stamp, ordered Position, bytesMax int, batch []KeyRead) ([]ReadResult, error) {
+	return c.gets(ctx, bytesMax, batch, func(ctx context.Context, keys []string) (lookup, error) {
+		return c.lookupAt(ctx, epoch, s, ordered, keys)
+	})
+}
+
+func (c *Client) gets(ctx context.Context, bytesMax int, batch []KeyRead, look func(context.Context, []string) (lookup, error)) ([]ReadResult, error) {
 	keys := make([]string, 0, len(batch))
 	for i := range batch {
 		if len(batch[i].Key) > 0 {
@@ -29,7 +44,7 @@ func (c *Client) Gets(ctx context.Context, bytesMax int, batch []KeyRead) ([]Rea
 	}
 	var found lookup
 	err := repeat(ctx, "get", notKnownDone, func(ctx context.Context) (err error) {
-		found, err = c.lookup(ctx, keys)
+		found, err = look(ctx, keys)
 		return err
 	})
 	if err != nil {
@@ -92,12 +107,12 @@ func (l *lookup) entry(i int) (e entry, there, sure bool) {
 
 // lookup reads the entries of keys between two fences: what they vouch for is
 // Redis' life, and the revision that it was at.
-func (c *Client) lookup(ctx context.Context, keys []string) (lookup, error) {
+func (c *Client) lookup(ctx context.Context, epoch Epoch, keys []string) (lookup, error) {
 	l, err := c.alive(ctx)
 	if err != nil {
 		return lookup{}, err
 	}
-	fence := c.command(l, scriptFence)
+	fence := c.command(l, scriptFence, int64(epoch), 0)
 	var before, after *redis.Cmd
 	var entries *redis.SliceCmd
 	started := time.Now()
@@ -114,11 +129,11 @@ func (c *Client) lookup(ctx context.Context, keys []string) (lookup, error) {
 	if err != nil {
 		return lookup{}, c.failed(l, err)
 	}
-	revision, compacted, err := vouched(before)
+	revision, compacted, _, err := vouched(before)
 	if err != nil {
 		return lookup{}, err
 	}
-	later, _, err := vouched(after)
+	later, _, _, err := vouched(after)
 	if err != nil {
 		return lookup{}, err
 	}
@@ -136,14 +151,68 @@ func (c *Client) lookup(ctx context.Context, keys []string) (lookup, error) {
 }
 
 // vouched reads the reply of a fence.
-func vouched(fence *redis.Cmd) (revision, compacted Revision, err error) {
+func vouched(fence *redis.Cmd) (revision, compacted Revision, stamped Position, err error) {
 	text, err := fence.Text()
 	if err != nil {
-		return 0, 0, fmt.Errorf("fence: %w: %w", ErrReply, err)
+		return 0, 0, 0, fmt.Errorf("fence: %w: %w", ErrReply, err)
 	}
 	d := decoder{rest: bytesOf(text)}
-	revision, compacted = d.revision(), d.compacted()
-	return revision, compacted, d.end()
+	revision, compacted, stamped = d.revision(), d.compacted(), Position(d.int8())
+	return revision, compacted, stamped, d.end()
+}
+
+// lookupAt reads the entries of keys between a stamp and a fence. A key that is gone
+// was so at the revision if nothing has been stamped since.
+func (c *Client) lookupAt(ctx context.Context, epoch Epoch, s Stamp, ordered Position, keys []string) (lookup, error) {
+	l, err := c.alive(ctx)
+	if err != nil {
+		return lookup{}, err
+	}
+	var stamp, after *redis.Cmd
+	var entries *redis.SliceCmd
+	started := time.Now()
+	_, err = c.parts.Redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+		stamp = p.Do(ctx, c.command(l, scriptStamp, s.packed(), int64(s.Horizon), int64(s.Compacted), int64(epoch))...)
+		entries = p.HMGet(ctx, c.names[entryKey], keys...)
+		after = p.Do(ctx, c.command(l, scriptFence, int64(epoch), 1)...)
+		return nil
+	})
+	c.observe(ctx, "get", started, err)
+	if err != nil {
+		return lookup{}, c.failed(l, err)
+	}
+	if err := stampedAll(stamp); err != nil {
+		return lookup{}, err
+	}
+	_, _, stamped, err := vouched(after)
+	if err != nil {
+		return lookup{}, err
+	}
+	if l.retired.Load() {
+		return lookup{}, fmt.Errorf("get: reply of an earlier life of Redis: %w", ErrUnknown)
+	}
+	out := lookup{revision: s.Horizon, compacted: s.Compacted, steady: stamped == ordered, entries: entries.Val()}
+	if len(out.entries) != len(keys) {
+		return lookup{}, fmt.Errorf("get: %w: %d entries for %d keys", ErrReply, len(out.entries), len(keys))
+	}
+	return out, nil
+}
+
+// stampedAll is nil if the reply of a stamp says that all was done.
+func stampedAll(stamp *redis.Cmd) error {
+	text, err := stamp.Text()
+	if err != nil {
+		return fmt.Errorf("stamp: %w: %w", ErrReply, err)
+	}
+	d := decoder{rest: bytesOf(text)}
+	status, stamped := StampStatus(d.byte()), Position(d.int8())
+	if d.failed {
+		return fmt.Errorf("stamp: %w", ErrReply)
+	}
+	if status != StampDone {
+		return &UnstampedError{Status: status, Stamped: stamped}
+	}
+	return nil
 }
 
 func isCompacted(err error) bool { return errors.Is(err, ErrCompacted) }

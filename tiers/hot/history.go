@@ -39,11 +39,10 @@ func (c *Client) ReleaseHold(ctx context.Context, h Hold) error {
 	return err
 }
 
-// StoredAt lists, in order of key, the versions that were the state at a revision
-// that the hold keeps. It goes on at next until that is done.
-func (c *Client) StoredAt(ctx context.Context, h Hold, r Revision, from Cursor) (page []Stored, next Cursor, err error) {
-	read := PageRead(FromSpan([]byte{0}), PageOptions{Revision: r, From: from})
-	read.held = &h.Compacted
+// StoredAt lists, in order of key, the versions of a span that were the state at a
+// revision that the hold keeps. It goes on at next until that is done.
+func (c *Client) StoredAt(ctx context.Context, h Hold, s Span, r Revision, from Cursor) (page []Stored, next Cursor, err error) {
+	read := PageRead(s, PageOptions{Revision: r, Epoch: EpochAny, Held: &h.Compacted, From: from})
 	out, err := c.index(ctx, read)
 	if err == nil {
 		err = out.Err

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"regexp"
+	"strconv"
 	"unsafe"
 )
 
@@ -16,15 +17,18 @@ func checkKeyspace(name string) error {
 	return nil
 }
 
-// keyNames are the Redis keys of the sequencer and the home shard, in the order
-// in which lua/lib.lua takes them. They share the hash tag {K:seq}, so that they
-// live in one slot of a Redis Cluster; the keys of a further shard N have the
-// same names after {K:sN}.
-func keyNames(keyspace string) []string {
+// keyNames are the Redis keys of a shard, in the order in which lua/lib.lua takes
+// them. Those of the sequencer and the home shard (0) share the hash tag {K:seq}, so
+// that they live in one slot of a Redis Cluster; those of shard N have {K:sN}.
+func keyNames(keyspace string, shard Shard) []string {
 	tag := "{" + keyspace + ":seq}:"
+	if shard != HomeShard {
+		tag = "{" + keyspace + ":s" + strconv.Itoa(int(shard)) + "}:"
+	}
 	names := []string{
 		"order", "cuts", "leases", "due", "members", "alarms", "calls", "holds", // the sequencer's
-		"meta", "rec", "key", "live", "hist", "runs", "leased", // the shard's
+		"meta", "rec", "key", "live", "hist", "runs", "leased", "pending", "steps", // the shard's
+		"shards", "ordered", "plans", "sharers", "map", // the sequencer's
 	}
 	for i, name := range names {
 		names[i] = tag + name
@@ -36,6 +40,7 @@ func keyNames(keyspace string) []string {
 // a script.
 const (
 	cutsKey  = 1
+	mapKey   = 21
 	recKey   = 9
 	entryKey = 10
 )

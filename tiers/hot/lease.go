@@ -59,6 +59,8 @@ type Lease struct {
 	TTLSeconds int64
 	Remaining  time.Duration
 	Keys       [][]byte
+	// Sharers are other shards that may hold keys of the lease.
+	Sharers []Shard
 }
 
 // LeaseResult is the result of one call.
@@ -122,6 +124,9 @@ func (d *decoder) leaseResult(call LeaseCall) LeaseResult {
 	if call.kind == leaseDescribeKeys {
 		for range min(d.length(), len(d.rest)/4) {
 			lease.Keys = append(lease.Keys, d.text())
+		}
+		for range min(d.length(), len(d.rest)/2) {
+			lease.Sharers = append(lease.Sharers, Shard(d.uint(2)))
 		}
 	}
 	return LeaseResult{Leases: []Lease{lease}}

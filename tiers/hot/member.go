@@ -84,6 +84,13 @@ func (c *Client) raise(ctx context.Context, how string, a Alarm) (bool, error) {
 	return len(reply) > 0, err
 }
 
+// MarkLost raises the CORRUPT alarm because a shard has lost what had been ordered;
+// the other shards stay in service.
+func (c *Client) MarkLost(ctx context.Context, shard Shard, reason string) error {
+	_, err := c.read(ctx, scriptAlarm, nil, "lost", c.member, 2, int(shard), reason)
+	return err
+}
+
 // LowerAlarm lowers an alarm; member 0 means every member's. It gives those that
 // were up. ErrKept for CORRUPT while data is missing.
 func (c *Client) LowerAlarm(ctx context.Context, a Alarm) ([]Alarm, error) {

@@ -23,6 +23,7 @@ type Read struct {
 	span     Span
 	cursor   []byte
 	revision Revision
+	epoch    Epoch
 	// held, if set, is the compacted revision of a Hold to go by.
 	held  *Revision
 	limit uint32
@@ -45,18 +46,22 @@ const itemsMax = 1<<32 - 1
 // PageOptions are the choices of a page.
 type PageOptions struct {
 	Revision Revision
+	// Epoch is the one of the map that says that the shard has the span.
+	Epoch Epoch
 	// Limit is the most items of the page; 0 means as many as fit.
 	Limit    int64
 	KeysOnly bool
 	// Count also counts the whole span, if it is read at the current revision.
 	Count bool
+	// Held, if set, is the compacted revision of a Hold to go by.
+	Held *Revision
 	// From is where the page before ended.
 	From Cursor
 }
 
 // PageRead reads a page of a span.
 func PageRead(span Span, o PageOptions) Read {
-	r := Read{mode: readPage, span: span, cursor: o.From.member, revision: o.Revision, limit: itemsMax, records: !o.KeysOnly}
+	r := Read{mode: readPage, span: span, cursor: o.From.member, revision: o.Revision, epoch: o.Epoch, held: o.Held, limit: itemsMax, records: !o.KeysOnly}
 	if o.From.Key != nil {
 		r.span = span.After(o.From.Key)
 	}
@@ -73,8 +78,8 @@ func PageRead(span Span, o PageOptions) Read {
 }
 
 // CountRead counts a stretch of a span.
-func CountRead(span Span, revision Revision, from Cursor) Read {
-	r := Read{mode: readCount, span: span, cursor: from.member, revision: revision, limit: itemsMax}
+func CountRead(span Span, revision Revision, epoch Epoch, from Cursor) Read {
+	r := Read{mode: readCount, span: span, cursor: from.member, revision: revision, epoch: epoch, limit: itemsMax}
 	if from.Key != nil {
 		r.span = span.After(from.Key)
 	}
@@ -116,7 +121,7 @@ func (c *Client) index(ctx context.Context, r Read) (ReadResult, error) {
 		floor = decimal(int64(*r.held))
 	}
 	reply, err := c.read(ctx, scriptRead, leadingRevision, r.mode, int64(r.revision), floor,
-		int64(r.span.kind), notNil(r.span.from), notNil(r.span.to), notNil(r.cursor), int64(r.limit), int64(r.flags))
+		int64(r.span.kind), notNil(r.span.from), notNil(r.span.to), notNil(r.cursor), int64(r.limit), int64(r.flags), int64(r.epoch))
 	if err != nil {
 		return ReadResult{}, err
 	}

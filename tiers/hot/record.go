@@ -104,7 +104,16 @@ func decodeRecord(b []byte) (Record, error) {
 
 func (d *decoder) item() Item {
 	mod := Revision(d.int7())
-	return Item{Mod: mod, Record: d.record()}
+	return itemOf(mod, d.record())
+}
+
+// itemOf is a record with its revision; a record that created its key does not say
+// when, as it is stored before that is known.
+func itemOf(mod Revision, r Record) Item {
+	if r.Create == 0 && !r.Deleted {
+		r.Create = int64(mod)
+	}
+	return Item{Mod: mod, Record: r}
 }
 
 // leadingRevision is the revision that every reply starts with.

@@ -48,6 +48,9 @@ func (c *Client) recover(ctx context.Context) (*life, error) {
 
 // attempt asks once; it gives nil if other witnesses are still awaited.
 func (c *Client) attempt(ctx context.Context, old *life) (*life, error) {
+	if c.settings.Shard != HomeShard {
+		return c.enter(ctx)
+	}
 	var seen, term int64
 	if old != nil {
 		seen, term = old.seen.Load(), int64(old.term)
@@ -90,15 +93,19 @@ func (c *Client) born(ctx context.Context, reply []string) (*life, error) {
 	if err != nil {
 		return nil, classify(err)
 	}
-	next := &life{incarnation: reply[1], term: term, cluster: cluster, corrupt: reply[5], scripts: shas,
-		records: newRecordCache(c.settings.RecordCacheBytes)}
-	next.seen.Store(revision)
-	return next, nil
+	return c.begin(&life{incarnation: reply[1], term: term, cluster: cluster, corrupt: reply[5], scripts: shas}, revision), nil
+}
+
+// begin completes a life.
+func (c *Client) begin(l *life, seen int64) *life {
+	l.records = newRecordCache(c.settings.RecordCacheBytes)
+	l.seen.Store(seen)
+	return l
 }
 
 // announce logs what recovery found, once.
 func (c *Client) announce(old, next *life) {
-	log := c.parts.Logger.With("keyspace", c.settings.Keyspace, "incarnation", next.incarnation, "term", next.term, "revision", next.seen.Load())
+	log := c.parts.Logger.With("keyspace", c.settings.Keyspace, "shard", int(c.settings.Shard), "incarnation", next.incarnation, "term", next.term, "revision", next.seen.Load())
 	switch {
 	case next.corrupt != "":
 		log.Error("redis has lost acknowledged writes; nothing is served", "reason", next.corrupt)

@@ -10,19 +10,33 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// The entry points; each is lua/<name>.lua after the library lua/lib.lua.
+// The entry points; each is lua/<name>.lua after the libraries it needs.
 const (
-	scriptCommit  = "commit"
-	scriptRead    = "read"
-	scriptEvents  = "events"
-	scriptLease   = "lease"
-	scriptMember  = "member"
-	scriptAlarm   = "alarm"
-	scriptCompact = "compact"
-	scriptHistory = "history"
-	scriptResolve = "resolve"
-	scriptFence   = "fence"
-	scriptRecover = "recover"
+	scriptAppend   = "append"
+	scriptStamp    = "stamp"
+	scriptApply    = "apply"
+	scriptLock     = "lock"
+	scriptLoad     = "load"
+	scriptPurge    = "purge"
+	scriptLeased   = "leased"
+	scriptSequence = "sequence"
+	scriptTicket   = "ticket"
+	scriptPlan     = "plan"
+	scriptAdopt    = "adopt"
+	scriptMapping  = "mapping"
+	scriptInspect  = "inspect"
+	scriptEnter    = "enter"
+	scriptCommit   = "commit"
+	scriptRead     = "read"
+	scriptEvents   = "events"
+	scriptLease    = "lease"
+	scriptMember   = "member"
+	scriptAlarm    = "alarm"
+	scriptCompact  = "compact"
+	scriptHistory  = "history"
+	scriptResolve  = "resolve"
+	scriptFence    = "fence"
+	scriptRecover  = "recover"
 )
 
 //go:embed lua/*.lua
@@ -33,21 +47,42 @@ func saltedScripts() []string {
 	return []string{
 		scriptCommit, scriptRead, scriptEvents, scriptLease, scriptMember,
 		scriptAlarm, scriptCompact, scriptHistory, scriptResolve, scriptFence,
+		scriptAppend, scriptStamp, scriptApply, scriptLock, scriptLoad, scriptPurge, scriptLeased,
+		scriptSequence, scriptTicket, scriptPlan, scriptAdopt, scriptMapping, scriptInspect,
+	}
+}
+
+// libraries are what an entry point needs before it, in order: lua/lib.lua and what
+// is shared by some.
+func libraries(script string) []string {
+	switch script {
+	case scriptCommit:
+		return []string{"lib", "write", "decide"}
+	case scriptAppend:
+		return []string{"lib", "stamping", "write", "decide"}
+	case scriptStamp, scriptLock:
+		return []string{"lib", "stamping"}
+	case scriptApply:
+		return []string{"lib", "stamping", "write", "effects"}
+	case scriptPlan:
+		return []string{"lib", "write", "effects"}
+	default:
+		return []string{"lib"}
 	}
 }
 
 // scriptText is the text of an entry point for one incarnation, byte for byte as
 // it is loaded.
 func scriptText(name, incarnation string) (string, error) {
-	library, err := luaFiles.ReadFile("lua/lib.lua")
-	if err != nil {
-		return "", fmt.Errorf("script library: %w", err)
+	text := "local incarnation = '" + incarnation + "'\n"
+	for _, part := range append(libraries(name), name) {
+		lua, err := luaFiles.ReadFile("lua/" + part + ".lua")
+		if err != nil {
+			return "", fmt.Errorf("script %s: %w", name, err)
+		}
+		text += string(lua)
 	}
-	entry, err := luaFiles.ReadFile("lua/" + name + ".lua")
-	if err != nil {
-		return "", fmt.Errorf("script %s: %w", name, err)
-	}
-	return "local incarnation = '" + incarnation + "'\n" + string(library) + string(entry), nil
+	return text, nil
 }
 
 // load puts the scripts of an incarnation on Redis and gives their SHA1s.

@@ -55,3 +55,26 @@ func prefixEnds(from, to []byte) bool {
 	n := len(from)
 	return n > 0 && len(to) == n && from[n-1] < 255 && to[n-1] == from[n-1]+1 && bytes.Equal(from[:n-1], to[:n-1])
 }
+
+// Reaches says that the span goes on behind a key, which is not before its first one:
+// some key from there on lies in it.
+func (s Span) Reaches(key []byte) bool {
+	switch s.kind {
+	case spanSingle:
+		return bytes.Equal(s.from, key)
+	case spanFrom:
+		return true
+	}
+	return bytes.Compare(key, s.to) < 0
+}
+
+// Holds says that a key lies in the span.
+func (s Span) Holds(key []byte) bool {
+	switch s.kind {
+	case spanSingle:
+		return bytes.Equal(s.from, key)
+	case spanFrom:
+		return bytes.Compare(key, s.from) >= 0
+	}
+	return bytes.Compare(key, s.from) >= 0 && bytes.Compare(key, s.to) < 0
+}

@@ -1,15 +1,21 @@
 -- alarm: raises or lowers an alarm.
 --
--- ARGV: 1 'raise', 'raise first' (only if no member's is up) or 'lower', 2 member id (8 bytes; all zero when lowering: every
---   member's), 3 type (1 NOSPACE, 2 CORRUPT).
+-- ARGV: 1 'raise', 'raise first' (only if no member's is up), 'lower', or 'lost', 2 member id (8 bytes; all zero when lowering: every
+--   member's), 3 type (1 NOSPACE, 2 CORRUPT); for 'lost', which raises CORRUPT for one
+--   shard and leaves the others in service: 4 shard, 5 reason.
 -- Reply: the alarms that changed ('c8B' each).
 -- Errors: TIERD_KEEP: CORRUPT is not lowered by hand.
 
-local s, failure = state(true)
+local s, failure = state(nil, true)
 if failure then return failure end
 local action, id, kind = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local NOSPACE = 1
 local changed = {}
+if action == 'lost' then
+  if call('HSETNX', ALARMS, id .. string.char(kind), int(now_ms())) == 1 then changed[1] = id .. string.char(kind) end
+  call('HSET', SHARDS, int(tonumber(ARGV[4])) .. ':corrupt', ARGV[5])
+  return table.concat(changed)
+end
 if action == 'raise first' then
   local up = call('HKEYS', ALARMS)
   for i = 1, #up do
@@ -25,7 +31,10 @@ if action == 'raise' then
   return table.concat(changed)
 end
 if kind ~= NOSPACE then
-  if call('HEXISTS', ORDER, 'corrupt') == 1 then return redis.error_reply('TIERD_KEEP data is missing') end
+  local lost = call('HEXISTS', ORDER, 'corrupt') == 1
+  local names = call('HKEYS', SHARDS)
+  for i = 1, #names do lost = lost or find(names[i], ':corrupt', 1, true) end
+  if lost then return redis.error_reply('TIERD_KEEP data is missing') end
   return ''
 end
 local all, left = call('HKEYS', ALARMS), 0

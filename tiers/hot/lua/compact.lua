@@ -3,8 +3,10 @@
 --
 -- ARGV: 1 revision ('' to drop only), 2 most revisions to walk in this call, 3 the
 --   caller's id of this compaction: while it is the last one, the same call again
---   is answered as done.
--- Reply: current revision, compacted+1, 1 if nothing is left to drop ('>I8I8B').
+--   is answered as done; 4 on a shard other than the home shard, how far may be
+--   dropped, which the home shard's reply says.
+-- Reply: current revision, compacted+1, 1 if nothing is left to drop, how far may be
+--   dropped +1 ('>I8I8BI8').
 -- Errors: TIERD_COMPACTED, TIERD_FUTURE; nothing has changed then.
 -- What the state at a held revision needs is kept until the hold ends.
 
@@ -22,6 +24,7 @@ if target then
 end
 
 local now, limit = now_ms(), s.compacted
+if ARGV[4] ~= '' then limit = math.min(limit, tonumber(ARGV[4])) end
 local held = call('HGETALL', HOLDS)
 for i = 1, #held, 2 do
   local floor, ends = string.match(held[i + 1], '^(%-?%d+):(%d+)$')
@@ -43,8 +46,8 @@ local upto = math.min(limit, cleared + most)
 local function drop(r, position, n, fields, members)
   local name = field(position, n)
   local rec = call('HGET', REC, name)
-  if not rec then return 1 end
-  local flags, count, _, _, _, ppos, psub, pmod = parse(REC_FORMAT, rec)
+  if not rec then return end
+  local flags, _, _, _, _, ppos, psub, pmod = parse(REC_FORMAT, rec)
   local own = ppos == position
   if ppos > 0 and ((own and r < limit) or (not own and r > swept)) then
     local old = field(ppos, psub)
@@ -55,20 +58,25 @@ local function drop(r, position, n, fields, members)
     fields[#fields + 1], members[#members + 1] = name, hist_member(record_key(rec), r, position, n)
     bytes = bytes - #rec - #name - RECORD_OVERHEAD
   end
-  return count
 end
 
-for r = cleared + 1, upto do
-  local position = position_of(r)
-  if position then
-    local fields, members = {}, {}
-    local count = drop(r, position, 0, fields, members)
-    for n = 1, count - 1 do drop(r, position, n, fields, members) end
+local v, last = cleared + 1, last_stamped()
+while v <= upto do
+  local revisions, at, n = stretch(v, upto, 100, last)
+  for i = 1, n do
+    local r, position, fields, members = revisions[i], at[i], {}, {}
+    local list, count = subs(position, call('HGET', REC, field(position, 0)))
+    for j = 1, count do drop(r, position, list and list[j] or j - 1, fields, members) end
+    if list and r < limit then fields[#fields + 1] = int(position) .. ':i' end
     in_chunks('HDEL', REC, fields, #fields)
     in_chunks('ZREM', HIST, members, #members)
   end
-  swept = math.max(swept, r)
-  if r < limit then cleared = r end
+  v = n == 100 and revisions[n] + 1 or upto + 1
 end
+swept = math.max(swept, upto)
+cleared = math.max(cleared, math.min(upto, limit - 1))
 call('HSET', META, 'swept', int(swept), 'cleared', int(cleared), 'bytes', int(bytes))
-return pack('>I8I8B', s.revision, s.compacted + 1, (swept >= limit and cleared >= limit - 1) and 1 or 0)
+-- What lies before the run that the limit is in is asked for no more.
+local run = call('ZREVRANGEBYSCORE', RUNS, int(cleared), '-inf', 'WITHSCORES', 'LIMIT', 0, 1)
+if run[2] then call('ZREMRANGEBYSCORE', RUNS, '-inf', '(' .. run[2]) end
+return pack('>I8I8BI8', s.revision, s.compacted + 1, (swept >= limit and cleared >= limit - 1) and 1 or 0, limit + 1)

@@ -4,10 +4,11 @@
 --       after which the page ends, 4 1 if replaced versions are wanted too,
 --       5 the compacted revision to go by (a reader that holds history may go
 --       below the current one), '' for the current one.
--- Reply: revision, compacted+1, last revision of the page ('>I8I8I8'),
+-- Reply: revision, compacted+1, last revision of the page, epoch ('>I8I8I8I8'),
 --   then per event: mod revision, sub ('>I7I3'), record length and record, and
 --   the replaced version's mod revision, record length and record; length 0 if
 --   there is none ('>I4', '>I7I4').
+-- Revisions that other shards have are passed over.
 -- Errors: TIERD_COMPACTED; TIERD_MISSING, a record that should be there is not.
 -- Nothing is changed.
 
@@ -42,30 +43,38 @@ local function emit(r, n, rec)
   out[#out + 1] = text
 end
 
+local last = last_stamped()
 while v <= to and size < bytes_max do
-  local upto = math.min(v + STEP - 1, to)
-  local at, fields = positions(v, upto), {}
-  if not at then return missing(v) end
-  for i = 1, #at do fields[i] = field(at[i], 0) end
+  local revisions, at, n = stretch(v, to, STEP, last)
+  if n == 0 then
+    v = to + 1
+    break
+  end
+  local fields = {}
+  for i = 1, n do fields[i] = field(at[i], 0) end
   local recs = call('HMGET', REC, unpack(fields))
-  for i = 1, #recs do
-    local r, rec = v, recs[i]
-    if rec then
-      local _, count = parse(REC_FORMAT, rec)
-      emit(r, 0, rec)
-      local subs = {}
-      for n = 1, count - 1 do subs[n] = fields[i] .. ':' .. n end
-      local more = many(REC, subs, count - 1)
-      for n = 1, count - 1 do
-        if not more[n] then return missing(r) end
-        emit(r, n, more[n])
+  for i = 1, n do
+    local r, rec = revisions[i], recs[i]
+    local list, count = subs(at[i], rec)
+    if count == 0 then return missing(r) end
+    if rec then emit(r, 0, rec) end
+    local numbers, names = {}, {}
+    for j = 1, count do
+      local number = list and list[j] or j - 1
+      if number > 0 then
+        numbers[#numbers + 1] = number
+        names[#names + 1] = field(at[i], number)
       end
-    else
-      return missing(r)
+    end
+    local more = many(REC, names, #names)
+    for j = 1, #names do
+      if not more[j] then return missing(r) end
+      emit(r, numbers[j], more[j])
     end
     v = r + 1
     if size >= bytes_max then break end
   end
+  if n < STEP and size < bytes_max then v = to + 1 end
 end
-out[1] = pack('>I8I8I8', s.revision, s.compacted + 1, v - 1)
+out[1] = pack('>I8I8I8I8', s.revision, s.compacted + 1, v - 1, tonumber(call('HGET', ORDER, 'epoch') or 1))
 return table.concat(out)

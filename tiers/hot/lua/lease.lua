@@ -7,7 +7,8 @@
 -- Reply: revision ('>I8'), then per call
 --   1..4: status ('>B', 0 done, 1 not found, 2 exists, 3 no space), and if done
 --     granted and remaining time to live ('>I8I8', seconds and milliseconds);
---     4 also the number of keys and each after its length ('>I4');
+--     4 also the number of keys and each after its length ('>I4'), and the number of
+--     other shards that may hold keys, and those ('>I4', '>I2');
 --   5: number, then lease, granted, remaining each ('>c8I8I8');
 --   6: milliseconds until the next one is due, at most a minute ('>I8'), number
 --     of due leases ('>I4'), those ('c8').
@@ -37,6 +38,9 @@ local function describe(lease, keys)
   local attached = leased_keys(lease)
   emit(pack('>I4', #attached))
   for i = 1, #attached do emit(pack('>I4', #attached[i]) .. attached[i]) end
+  local sharers = call('ZRANGEBYLEX', SHARERS, '[' .. lease, above(lease))
+  emit(pack('>I4', #sharers))
+  for i = 1, #sharers do emit(sub(sharers[i], 9)) end
 end
 
 -- list gives every lease at once: there is no order of ids to page by, and a

@@ -2,7 +2,8 @@
 --   local incarnation = '<16 hex digits>'
 -- followed by this file and one entry point.
 --
--- KEYS: the same fifteen for every script, all under one hash tag.
+-- KEYS: the same for every script, all under one hash tag. Those of the sequencer
+-- hold something on the home shard only.
 --
 -- Numbers: revisions, positions and versions are below 2^53 (Lua numbers are
 -- doubles) and are stored in seven bytes, big-endian. Lease ids use all 64 bits
@@ -10,14 +11,15 @@
 --
 -- Never compare strings with < or >: Redis collates by locale.
 
-local ORDER, CUTS, LEASES, DUE, MEMBERS, ALARMS, CALLS, HOLDS, META, REC, ENTRY, LIVE, HIST, RUNS, LEASED = unpack(KEYS)
+local ORDER, CUTS, LEASES, DUE, MEMBERS, ALARMS, CALLS, HOLDS, META, REC, ENTRY, LIVE, HIST, RUNS, LEASED,
+  PENDING, STEPS, SHARDS, ORDERED, PLANS, SHARERS, MAP = unpack(KEYS)
 local call, pack, parse = redis.call, struct.pack, struct.unpack
 local format, sub, byte, find, gsub = string.format, string.sub, string.byte, string.find, string.gsub
 
 -- ENTRY value: create, mod, version, lease, position, sub, length of the record.
 local ENTRY_FORMAT = '>I7I7I7c8I7I3I4'
--- REC value: flags (1: deletion), events in the transaction (first event only),
--- create, version, lease, the replaced version's position, sub and mod revision
+-- REC value: flags (1: deletion), events in the transaction (first event only; 0
+-- where a list tells them), create (0: this event created the key), version, lease, the replaced version's position, sub and mod revision
 -- (0: none), key length; then key, then value.
 local REC_FORMAT = '>BI3I7I7c8I7I3I7I4'
 local REC_HEADER = 47
@@ -30,6 +32,14 @@ local HIST_TAIL = 17
 local CHECKPOINT = 8
 -- What a record costs in memory beyond its bytes: nodes of the index.
 local RECORD_OVERHEAD = 64
+-- STEPS value, per event that waits for its revision: position, sub, flags
+-- (CREATED: the key is new, DELETED), lease before, entry without revisions, key
+-- length; then the key.
+local STEP_FORMAT, STEP_HEADER = '>I7I3Bc8c43I4', 66
+local CREATED, DELETED = 1, 2
+-- ORDERED member: shard, then a cut: from, to, revision of from, 1 if a plan is to be
+-- applied there.
+local SHARD_FORMAT, CUT_FORMAT, CUT_SIZE = '>I2', '>I7I7I7B', 22
 local NO_LEASE = '\0\0\0\0\0\0\0\0'
 local CHUNK = 4000
 
@@ -120,16 +130,21 @@ local function many(key, list, n)
   return out
 end
 
--- state reads the sequencer's state, or the error that forbids to go on: this
--- text belongs to an older life of this Redis, or data was lost (with
--- even_corrupt only the former).
-local function state(even_corrupt)
-  local o = call('HMGET', ORDER, 'incarnation', 'revision', 'compacted', 'corrupt', 'nospace', 'recovered')
+-- state reads the shard's state (on the home shard, the sequencer's too), or the
+-- error that forbids to go on: this text belongs to an older life of this Redis, or
+-- data was lost (with even_corrupt only the former), or the caller's shard map is
+-- older than the gate, the epoch at which this shard last gave keys away (not asked
+-- without an epoch).
+local function state(epoch, even_corrupt)
+  local o = call('HMGET', ORDER, 'incarnation', 'revision', 'compacted', 'corrupt', 'nospace', 'recovered', 'gate')
   if o[1] ~= incarnation then
     return nil, redis.error_reply('TIERD_INCARNATION these scripts belong to another incarnation')
   end
   if o[4] and not even_corrupt then
     return nil, redis.error_reply('TIERD_CORRUPT ' .. o[4])
+  end
+  if epoch and o[7] and tonumber(o[7]) > tonumber(epoch) then
+    return nil, redis.error_reply('TIERD_STALE the shard map has changed')
   end
   return { revision = tonumber(o[2]), compacted = tonumber(o[3]), corrupt = o[4], nospace = o[5], recovered = tonumber(o[6]) }
 end
@@ -168,29 +183,46 @@ local function leased_keys(lease)
   return keys
 end
 
--- position_of finds where revision r was appended on this shard.
-local function position_of(r)
-  local run = call('ZREVRANGEBYSCORE', RUNS, int(r), '-inf', 'WITHSCORES', 'LIMIT', 0, 1)
-  if not run[1] then return nil end
-  return tonumber(run[1]) + r - tonumber(run[2])
+-- last_stamped is the last position of this shard that has a revision.
+local function last_stamped()
+  return tonumber(call('HGET', META, 'stamped') or call('HGET', META, 'tail'))
 end
 
--- positions finds the positions of revisions from..to, nil where one is unknown.
-local function positions(from, to)
-  local first = position_of(from)
-  if not first then return nil end
-  local runs = call('ZRANGEBYSCORE', RUNS, '(' .. int(from), int(to), 'WITHSCORES')
-  local out, delta, run = {}, first - from, 1
-  local next_run = tonumber(runs[2])
-  for r = from, to do
-    if r == next_run then
-      delta = tonumber(runs[run]) - r
-      run = run + 2
-      next_run = tonumber(runs[run + 1])
+-- stretch lists the revisions from..to that this shard has, at most as many as
+-- given, and their positions. Revisions in between are on other shards. A run goes
+-- on until the next one's first position.
+local function stretch(from, to, most, last)
+  local revisions, at, n = {}, {}, 0
+  local runs = call('ZREVRANGEBYSCORE', RUNS, int(from), '-inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  local later = call('ZRANGEBYSCORE', RUNS, '(' .. int(from), int(to), 'WITHSCORES', 'LIMIT', 0, most)
+  for i = 1, #later do runs[#runs + 1] = later[i] end
+  if #runs == 0 then return revisions, at, 0 end
+  local behind = call('ZRANGEBYSCORE', RUNS, '(' .. runs[#runs], '+inf', 'LIMIT', 0, 1)
+  for i = 1, #runs, 2 do
+    local position, r = tonumber(runs[i]), tonumber(runs[i + 1])
+    local stop = tonumber(runs[i + 2] or behind[1] or last + 1) - 1
+    for p = math.max(position, position + from - r), math.min(stop, position + to - r) do
+      n = n + 1
+      revisions[n], at[n] = r + p - position, p
+      if n == most then return revisions, at, n end
     end
-    out[r - from + 1] = r + delta
   end
-  return out
+  return revisions, at, n
+end
+
+-- subs lists the numbers of the events at a position, given the record of number 0:
+-- 0, 1, 2, ... as that record counts them; or, where other shards have some of the
+-- transaction's events, as a list says that lies beside the records.
+local function subs(position, first)
+  if first then
+    local _, count = parse('>BI3', first)
+    if count > 0 then return nil, count end
+  end
+  local packed = call('HGET', REC, int(position) .. ':i')
+  if not packed then return nil, 0 end
+  local list, n = {}, #packed / 3
+  for i = 1, n do list[i] = parse('>I3', packed, 3 * i - 2) end
+  return list, n
 end
 
 -- lex_bounds gives the bounds of a span for a set of plain keys, and with an

@@ -10,7 +10,7 @@
 --   its length ('>I4').
 -- Works on a corrupt keyspace too, but changes nothing there.
 
-local s, failure = state(true)
+local s, failure = state(nil, true)
 if failure then return failure end
 local mode, id, payload, good, keep = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local now = now_ms()

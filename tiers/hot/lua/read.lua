@@ -4,7 +4,8 @@
 --   compacted revision to go by (a reader that holds history may go below the
 --   current one), '' for the current one, 4 span kind, 5 and 6 its bounds, 7 the
 --   HIST member to go on after, or '', 8 most keys in a page, 9 flags (1: keys
---   too, 2: count the whole span too, where it is read at the current revision).
+--   too, 2: count the whole span too, where it is read at the current revision),
+--   10 the epoch.
 -- Reply: revision, compacted+1, status (0 done, 1 compacted, 2 future)
 --   ('>I8I8B'), and if done
 --   page: total count, number of versions ('>I8I4'), their entries by key, each
@@ -16,7 +17,7 @@
 -- would copy each of them twice.
 -- Nothing is changed.
 
-local s, failure = state()
+local s, failure = state(ARGV[10])
 if failure then return failure end
 
 -- Bounds of one call: keys or members looked at, and bytes of records read on
@@ -91,6 +92,7 @@ local function version_at(position, n)
       if not rec then error({ err = 'TIERD_MISSING no record at position ' .. field(position, n) }) end
       walked = walked + #rec
       local _, _, create, version, lease = parse(REC_FORMAT, rec)
+      if create == 0 then create = mod end
       return pack(ENTRY_FORMAT, create, mod, version, lease, position, n, #rec)
     end
   end

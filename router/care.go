@@ -1,0 +1,108 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tierd/tierd/tiers/hot"
+)
+
+const (
+	// careInterval is how often each frontend looks after what others may have left.
+	careInterval = time.Second
+	// moveSilence is how long a move may be silent before it is given up for its mover.
+	moveSilence = 10 * time.Second
+)
+
+// careLoop looks after the shards: what a frontend that died has left half done, what it
+// has appended and not ordered, and how large everything is.
+func (k *Keyspace) careLoop() {
+	ticker := time.NewTicker(careInterval)
+	defer ticker.Stop()
+	silent := false
+	var watched watchedMove
+	for {
+		select {
+		case <-k.stopped:
+			return
+		case <-ticker.C:
+		}
+		ctx, cancel := context.WithTimeout(k.working, hot.MemberGood)
+		err := errors.Join(k.care(ctx), k.careForMove(ctx, &watched))
+		cancel()
+		if err != nil && k.working.Err() == nil && !silent {
+			k.logger.Warn("the shards cannot be looked after", "cause", err)
+		}
+		silent = err != nil
+	}
+}
+
+func (k *Keyspace) care(ctx context.Context) error {
+	if err := k.settleOpen(ctx, lockPatience); err != nil {
+		return err
+	}
+	now, err := k.latest(ctx)
+	if err != nil {
+		return err
+	}
+	all := &sizes{noSpace: now.noSpace, bytes: make(map[hot.Shard]int64), keys: make(map[hot.Shard]int64)}
+	var failures []error
+	for _, s := range k.others() {
+		if !k.named(s) {
+			continue
+		}
+		summary, err := k.careFor(ctx, s)
+		if err != nil {
+			failures = append(failures, err)
+			continue
+		}
+		all.bytes[s.id], all.keys[s.id] = summary.Bytes, summary.Keys
+	}
+	if home := k.summary.Load(); home != nil {
+		all.bytes[hot.HomeShard], all.keys[hot.HomeShard] = home.Bytes, home.Keys
+	}
+	k.sizes.Store(all)
+	return errors.Join(failures...)
+}
+
+// careFor orders and stamps what lies about on a shard.
+func (k *Keyspace) careFor(ctx context.Context, s *shard) (hot.ShardSummary, error) {
+	summary, err := s.client.ShardSummary(ctx)
+	if err != nil {
+		return summary, translate(err)
+	}
+	s.back(summary.Stamped)
+	a, err := k.ask(ctx, hot.Ask{Shard: s.id, Incarnation: summary.Incarnation, Tail: summary.Tail, After: s.after()})
+	if err != nil {
+		return summary, err
+	}
+	if a.revision < summary.Horizon {
+		return summary, k.behind(ctx, s, summary.Horizon, a.revision)
+	}
+	return summary, s.stampTo(ctx, a.revision)
+}
+
+// behind says that the sequencer has lost revisions that a shard knows of.
+func (k *Keyspace) behind(ctx context.Context, s *shard, knows, has Revision) error {
+	again, err := k.latest(ctx)
+	if err != nil || again.revision >= knows {
+		return err
+	}
+	k.logger.Error("the sequencer has lost revisions that a shard knows of", "shard", int(s.id), "knows", int64(knows), "has", int64(has))
+	return k.RaiseAlarm(ctx, Alarm{MemberID: k.settings.MemberID, Type: alarmCorrupt})
+}
+
+// total is the size of the keyspace: of the home shard now, of the others at the last
+// look.
+func (k *Keyspace) total(home *hot.Summary) (keys, bytes int64) {
+	keys, bytes = home.Keys, home.Bytes
+	if all := k.sizes.Load(); all != nil {
+		for id := range all.bytes {
+			if id != hot.HomeShard {
+				keys, bytes = keys+all.keys[id], bytes+all.bytes[id]
+			}
+		}
+	}
+	return keys, bytes
+}

@@ -1,0 +1,146 @@
+package hot
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+)
+
+// enter takes a shard other than the home shard into service: it asks the Redis for
+// its run id, has the sequencer adopt that, and compares what Redis holds with what
+// has been ordered. It gives nil if another frontend was faster; then it is tried
+// again.
+func (c *Client) enter(ctx context.Context) (*life, error) {
+	first, err := c.askEnter(ctx, "", "", "0", "0", "", "0")
+	if err != nil {
+		return nil, err
+	}
+	random := make([]byte, 8)
+	if _, err := io.ReadFull(c.parts.Random, random); err != nil {
+		return nil, fmt.Errorf("read random numbers: %w", err)
+	}
+	adopted, err := c.parts.Sequencer.adopt(ctx, c.settings.Shard, first[0], hex.EncodeToString(random))
+	if err != nil {
+		return nil, err
+	}
+	incarnation, ordered, before, cluster := adopted[0], adopted[1], adopted[2], adopted[3]
+	for refilled := false; ; refilled = true {
+		reply, err := c.askEnter(ctx, first[0], incarnation, ordered, before, cluster, "0")
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case len(reply) == 2 && reply[1] == "run":
+			return nil, nil // Redis has begun yet another life
+		case len(reply) == 2 && reply[1] == "foreign":
+			return nil, fmt.Errorf("shard %d: %w: its place holds another keyspace of the same name", c.settings.Shard, ErrCorrupt)
+		case len(reply) == 4 && reply[1] == "missing":
+			if !refilled && c.refill(ctx, reply[3], reply[2], ordered) {
+				continue
+			}
+			if now := time.Now(); c.missingSince.CompareAndSwap(0, now.UnixNano()) || now.UnixNano()-c.missingSince.Load() < int64(refillWait) {
+				return nil, nil // another frontend may have it
+			}
+			return nil, c.lost(ctx, reply[2], ordered)
+		case len(reply) != 5 || reply[1] != "ready":
+			return nil, fmt.Errorf("%w: enter answered %q", ErrReply, reply)
+		}
+		c.missingSince.Store(0)
+		return c.entered(ctx, incarnation, cluster, reply)
+	}
+}
+
+// entered turns the answer into a life with loaded scripts.
+func (c *Client) entered(ctx context.Context, incarnation, clusterText string, reply []string) (*life, error) {
+	horizon, err := strconv.ParseInt(reply[3], 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("%w: enter answered %q: %w", ErrReply, reply, err)
+	}
+	cluster, err := strconv.ParseUint(clusterText, 16, 64)
+	if err != nil {
+		return nil, fmt.Errorf("%w: adopt answered cluster %q: %w", ErrReply, clusterText, err)
+	}
+	shas, err := c.load(ctx, incarnation)
+	if err != nil {
+		return nil, classify(err)
+	}
+	return c.begin(&life{incarnation: incarnation, cluster: cluster, term: c.parts.Sequencer.Term(), corrupt: reply[4], scripts: shas}, horizon), nil
+}
+
+// refill asks this frontend to bring back what it has of the positions that a shard has
+// lost, on the life that is ending. It says whether it brought any.
+func (c *Client) refill(ctx context.Context, incarnation, tailText, orderedText string) bool {
+	tail, errTail := strconv.ParseInt(tailText, 10, 64)
+	ordered, errOrdered := strconv.ParseInt(orderedText, 10, 64)
+	text, errText := scriptText(scriptApply, incarnation)
+	if c.parts.Refill == nil || incarnation == "" || errors.Join(errTail, errOrdered, errText) != nil {
+		return false
+	}
+	return c.parts.Refill(ctx, c.settings.Shard, Position(tail), Position(ordered), func(ctx context.Context, r Revision, p Part, s Stamp) error {
+		command := append([]any{"eval", text, len(c.keys)}, c.keys...)
+		started := time.Now()
+		reply, err := c.parts.Redis.Do(ctx, append(command, applyArguments("", r, p, s)...)...).Text()
+		c.observe(ctx, scriptApply, started, err)
+		if err != nil {
+			return classify(err)
+		}
+		return applied(bytesOf(reply))
+	})
+}
+
+// askEnter runs lua/enter.lua.
+func (c *Client) askEnter(ctx context.Context, args ...any) ([]string, error) {
+	text, err := scriptText(scriptEnter, "")
+	if err != nil {
+		return nil, err
+	}
+	command := append([]any{"eval", text, len(c.keys)}, c.keys...)
+	started := time.Now()
+	reply, err := c.parts.Redis.Do(ctx, append(command, args...)...).StringSlice()
+	c.observe(ctx, scriptEnter, started, err)
+	if err != nil {
+		return nil, classify(err)
+	}
+	if len(reply) == 0 {
+		return nil, fmt.Errorf("%w: enter answered nothing", ErrReply)
+	}
+	return reply, nil
+}
+
+// adopt runs lua/adopt.lua on the sequencer.
+func (c *Client) adopt(ctx context.Context, shard Shard, run, incarnation string) ([]string, error) {
+	var reply []string
+	err := repeat(ctx, scriptAdopt, notKnownDone, func(ctx context.Context) error {
+		l, err := c.alive(ctx)
+		if err != nil {
+			return err
+		}
+		started := time.Now()
+		reply, err = c.parts.Redis.Do(ctx, c.command(l, scriptAdopt, int(shard), run, incarnation)...).StringSlice()
+		c.observe(ctx, scriptAdopt, started, err)
+		if err != nil {
+			return c.failed(l, err)
+		}
+		if l.retired.Load() {
+			return errStale
+		}
+		return nil
+	})
+	if err == nil && len(reply) != 4 {
+		err = fmt.Errorf("%w: adopt answered %q", ErrReply, reply)
+	}
+	return reply, err
+}
+
+// lost says that ordered positions are gone.
+func (c *Client) lost(ctx context.Context, tail, ordered string) error {
+	reason := fmt.Sprintf("shard %d has lost positions: %s were ordered, Redis came back with %s", c.settings.Shard, ordered, tail)
+	if err := c.parts.Sequencer.MarkLost(ctx, c.settings.Shard, reason); err != nil {
+		return fmt.Errorf("%s: %w: %w", reason, ErrCorrupt, err)
+	}
+	return fmt.Errorf("%s: %w", reason, ErrCorrupt)
+}

@@ -1,0 +1,28 @@
+-- enter: takes a shard other than the home shard into service, the first time or
+-- after a restart or failover of its Redis. It runs without a salt.
+--
+-- ARGV: 1 run id of Redis as the sequencer adopted it ('' to ask for it), 2 the
+--   incarnation it was given, 3 last ordered position, 4 1 if the shard had a life
+--   before, 5 cluster id, 6 1 if what is missing has been given up.
+-- Reply: run id; then 'ready', tail, horizon, reason why it is corrupt or ''; or
+--   'run' if this is another run; or 'missing', tail, the incarnation that it had
+--   ('' if it holds nothing): ordered positions after that tail are not here; or 'foreign': another keyspace of the same name has this place.
+
+local run = string.match(call('INFO', 'server'), 'run_id:(%x+)') or 'unknown'
+if ARGV[1] == '' then return { run } end
+if ARGV[1] ~= run then return { run, 'run' } end
+local o = call('HMGET', ORDER, 'incarnation', 'revision', 'cluster', 'corrupt')
+if not o[1] then
+  if ARGV[4] == '1' then return { run, 'missing', '0', '' } end
+  call('HSET', ORDER, 'incarnation', ARGV[2], 'revision', '1', 'compacted', '-1', 'cluster', ARGV[5], 'recovered', int(now_ms()))
+  call('HSET', META, 'tail', '0', 'stamped', '0', 'bytes', '0', 'delta', '0', 'swept', '1', 'cleared', '1')
+  o[2] = '1'
+elseif o[3] ~= ARGV[5] then
+  return { run, 'foreign' }
+end
+local m = call('HMGET', META, 'tail', 'stamped')
+if tonumber(m[1]) < tonumber(ARGV[3]) and ARGV[6] ~= '1' then return { run, 'missing', m[1], o[1] } end
+if o[1] ~= ARGV[2] then
+  call('HSET', ORDER, 'incarnation', ARGV[2], 'recovered', int(now_ms()))
+end
+return { run, 'ready', m[1], o[2], o[4] or '' }
