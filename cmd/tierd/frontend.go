@@ -288,13 +288,10 @@ func (f *frontend) openJobs(ctx context.Context) error {
 	running.Go(func() {
 		compact.Loop(ctx, compact.Components{API: f.keyspace, Logger: f.logger, Now: time.Now, After: time.After}, f.config.Compaction)
 	})
-	// A keyspace whose shard map cannot be changed has nothing to balance.
-	if shards, changeable := any(f.keyspace).(router.Topologist); changeable {
+	running.Go(func() {
 		leads := func() bool { return f.keyspace.LeaderID() == f.keyspace.Self().ID }
-		running.Go(func() {
-			balance.Loop(ctx, balance.Components{Topologist: shards, Logger: f.logger, Now: time.Now, After: time.After, Leader: leads}, f.config.Balance)
-		})
-	}
+		balance.Loop(ctx, balance.Components{Topologist: f.keyspace, Logger: f.logger, Now: time.Now, After: time.After, Leader: leads}, f.config.Balance)
+	})
 	f.onClose("the scheduled jobs", func(context.Context) error {
 		cancel()
 		running.Wait()

@@ -41,7 +41,9 @@ type shardTool struct {
 	output      string
 	hex, dryRun bool
 
-	keyspace    shardMap
+	keyspace shardMap
+	// home is the URL of endpoint 0, which the keyspace itself does not know.
+	home        string
 	out, errOut io.Writer
 }
 
@@ -133,7 +135,7 @@ func (t *shardTool) run(cmd *cobra.Command, args []string, act shardAction) (err
 		return fmt.Errorf("open the keyspace %s: %w", settings.Keyspace, err)
 	}
 	defer func() { err = errors.Join(err, closeIt()) }()
-	t.keyspace = keyspace
+	t.keyspace, t.home = keyspace, settings.HotTier.Endpoint.String()
 	return t.explain(act(ctx, args))
 }
 
@@ -155,6 +157,11 @@ func (t *shardTool) topology(ctx context.Context) (router.Topology, error) {
 	topology, err := t.keyspace.Topology(ctx)
 	if err != nil {
 		return topology, fmt.Errorf("read the shard map: %w", err)
+	}
+	for i := range topology.Endpoints {
+		if topology.Endpoints[i].ID == 0 {
+			topology.Endpoints[i].URL = t.home
+		}
 	}
 	return topology, nil
 }

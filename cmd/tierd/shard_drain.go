@@ -37,6 +37,9 @@ func (t *shardTool) drainCommand() *cobra.Command {
 		if !slices.ContainsFunc(topology.Endpoints, func(e router.EndpointStatus) bool { return e.ID == id }) {
 			return noEndpoint(topology, id)
 		}
+		if id == 0 {
+			return usage("endpoint 0 holds the sequencer and cannot be drained: tierd shard move moves its ranges")
+		}
 		if undo {
 			return t.undrain(ctx, id)
 		}
@@ -162,8 +165,6 @@ func remaining(topology router.Topology, id int) string {
 		}
 	}
 	switch {
-	case id == 0:
-		return "it holds the sequencer and cannot be removed"
 	case shards > 0:
 		return fmt.Sprintf("%d shards there keep history until it is compacted: remove it when tierd shard list shows none", shards)
 	default:

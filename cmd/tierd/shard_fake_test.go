@@ -36,7 +36,7 @@ func threeEndpoints() *fakeShards {
 		topology: router.Topology{
 			Revision: 4711, Epoch: 7,
 			Endpoints: []router.EndpointStatus{
-				{ID: 0, URL: "redis://a:6379", MemoryBytes: 3 << 30, MemoryMaxBytes: 8 << 30},
+				{ID: 0, URL: "(the hot tier's)", MemoryBytes: 3 << 30, MemoryMaxBytes: 8 << 30},
 				{ID: 1, URL: "redis://b:6379", MemoryBytes: 1 << 30, MemoryMaxBytes: 8 << 30},
 				{ID: 2, URL: "redis://c:6379", MemoryBytes: 1 << 20},
 			},

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"strings"
 
@@ -63,9 +62,4 @@ func settle(set *pflag.FlagSet, flag *pflag.Flag) error {
 		return err
 	}
 	return list.Replace(given)
-}
-
-// openShards opens the keyspace for the shard commands.
-func openShards(context.Context, shardSettings) (shardMap, func() error, error) {
-	return nil, nil, fmt.Errorf("this build cannot open a keyspace as a tool")
 }

@@ -129,14 +129,6 @@ func TestShardChanges(t *testing.T) {
 	}
 }
 
-// Endpoint 0 can be emptied of ranges, and stays.
-func TestShardDrainOfTheFirst(t *testing.T) {
-	t.Parallel()
-	f := threeEndpoints()
-	f.wantDone(t, f.on(t, "drain", "0"), []string{"draining 0 true", `move "" "g" 2`, `move "g" "p\x00" 2`},
-		"no range is left on endpoint 0; it holds the sequencer and cannot be removed.")
-}
-
 // A drain halves what is large, waits for changes of others, and goes on where an
 // earlier one was stopped.
 func TestShardDrainGoesOn(t *testing.T) {
@@ -217,6 +209,7 @@ func TestShardRefusals(t *testing.T) {
 		{draining, []string{"move", "g", "t", "--endpoint", "2"}, 2, "endpoint 2 (redis://c:6379) is being drained: tierd shard drain 2 --undo ends that."},
 		{broken, []string{"move", "g", "t", "--endpoint", "2"}, 1, "endpoint 2 (redis://c:6379) does not answer: connection refused."},
 		{same, []string{"drain", "x"}, 2, `"x" is not the number of an endpoint: see tierd shard list.`},
+		{same, []string{"drain", "0", "--dry-run"}, 2, "endpoint 0 holds the sequencer and cannot be drained: tierd shard move moves its ranges."},
 		{same, []string{"drain", "3"}, 2, "there is no endpoint 3, only 0, 1, 2: see tierd shard list."},
 	}
 	for _, c := range cases {
