@@ -1,0 +1,80 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/tierd/tierd/test/cluster"
+)
+
+// shardProgram runs the built tierd shard on a hot tier.
+func shardProgram(t *testing.T, hotTier string, arguments ...string) answer {
+	t.Helper()
+	var out, errOut strings.Builder
+	cmd := exec.CommandContext(t.Context(), cluster.Binary(t, false), append([]string{"shard"}, arguments...)...)
+	cmd.Env = append(cmd.Environ(), "TIERD_HOT_TIER="+hotTier)
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	err := cmd.Run()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return answer{cmd.ProcessState.ExitCode(), out.String(), errOut.String()}
+}
+
+// The commands work on a keyspace in service: ranges split, move to a new Redis and off
+// it again, and clients see all keys all the time.
+func TestShardProgram(t *testing.T) {
+	t.Parallel()
+	first, second := cluster.StartRedis(t, cluster.RedisOptions{}), cluster.StartRedis(t, cluster.RedisOptions{})
+	f := cluster.StartFrontend(t, cluster.FrontendOptions{HotTier: first.URL(), Args: []string{"--balance=false"}})
+	client := f.Client()
+	const keys = 200
+	for i := range keys {
+		if _, err := client.Put(t.Context(), fmt.Sprintf("key%03d", i), "value"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	step := func(want string, arguments ...string) {
+		t.Helper()
+		if a := shardProgram(t, first.URL(), arguments...); a.code != 0 || !strings.Contains(a.out, want) {
+			t.Fatalf("tierd shard %s: code %d, want %q:\n%s%s", strings.Join(arguments, " "), a.code, want, a.out, a.errOut)
+		}
+		got, err := client.Get(t.Context(), "key", clientv3.WithPrefix(), clientv3.WithCountOnly())
+		if err != nil || got.Count != keys {
+			t.Fatalf("after tierd shard %s: %v, %v", strings.Join(arguments, " "), got, err)
+		}
+	}
+	step(second.URL()+" is endpoint 1", "add", second.URL())
+	step(second.URL()+" is endpoint 1", "add", second.URL())
+	step("divided all keys", "split", "key100")
+	step("would move the keys from \"key100\" on to a new shard on endpoint 1 ("+second.URL()+"): 100 keys", "move", "key100", "", "--endpoint", "1", "--dry-run")
+	step("moved the keys from \"key100\" on", "move", "--key", "key150", "--endpoint", "1")
+	step("Nothing is to be done", "plan", "--sample", "1s")
+	var now topologyJSON
+	if a := shardProgram(t, first.URL(), "status", "--output", "json"); a.code != 0 || json.Unmarshal([]byte(a.out), &now) != nil {
+		t.Fatalf("code %d:\n%s%s", a.code, a.out, a.errOut)
+	}
+	if len(now.Ranges) != 2 || now.Ranges[1].Endpoint != 1 || now.Ranges[1].Keys != 100 || len(now.Endpoints) != 2 || now.Endpoints[0].URL != first.URL() {
+		t.Errorf("after the move: %+v", now)
+	}
+	if a := shardProgram(t, first.URL(), "merge", "key100"); a.code != 2 || !strings.Contains(a.errOut, "are on shards") {
+		t.Errorf("merged two shards: code %d\n%s%s", a.code, a.out, a.errOut)
+	}
+	step("no range is left on endpoint 1", "drain", "1")
+	step("draining", "list")
+	if a := shardProgram(t, first.URL(), "move", "", "key100", "--endpoint", "1"); a.code != 2 || !strings.Contains(a.errOut, "is being drained") {
+		t.Errorf("moved to what drains: code %d\n%s%s", a.code, a.out, a.errOut)
+	}
+	step("ranges may be moved to endpoint 1 again", "drain", "1", "--undo")
+	// The tool was never a member.
+	members, err := client.MemberList(t.Context())
+	if err != nil || len(members.Members) != 1 {
+		t.Errorf("members: %v, %v", members, err)
+	}
+}
