@@ -24,7 +24,7 @@ const (
 )
 
 func (t *shardTool) drainCommand() *cobra.Command {
-	var undo bool
+	var undo, background bool
 	cmd := t.changing("drain ENDPOINT", "Move everything off an endpoint, so that it can be removed", []string{"ENDPOINT"}, func(ctx context.Context, args []string) error {
 		id, err := strconv.Atoi(args[0])
 		if err != nil {
@@ -43,13 +43,21 @@ func (t *shardTool) drainCommand() *cobra.Command {
 		if undo {
 			return t.undrain(ctx, id)
 		}
-		return t.drain(ctx, topology, id)
+		return t.drain(ctx, topology, id, background)
 	})
 	cmd.Long = `Move everything off an endpoint, one range after the other, under load.
 
 The endpoint is marked first: from then on nothing is moved there. Ending the command
 early is safe; it goes on where it was when it is given again, and the balancer goes
-on by itself, at its own pace. --undo takes the mark away and moves nothing back.`
+on by itself, at its own pace; with --background all of it is left to that. --undo takes
+the mark away and moves nothing back.`
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		if undo && background {
+			return usage("--undo and --background cannot be given together")
+		}
+		return nil
+	}
+	cmd.Flags().BoolVar(&background, "background", false, "only mark it, and leave the rest to the balancer")
 	cmd.Flags().BoolVar(&undo, "undo", false, "let things be moved there again")
 	return cmd
 }
@@ -66,7 +74,7 @@ func (t *shardTool) undrain(ctx context.Context, id int) error {
 }
 
 // drain marks an endpoint and empties it.
-func (t *shardTool) drain(ctx context.Context, topology router.Topology, id int) error {
+func (t *shardTool) drain(ctx context.Context, topology router.Topology, id int, background bool) error {
 	c := changeJSON{Change: "drain", Endpoint: &id}
 	for _, r := range topology.Ranges {
 		if r.Endpoint == id {
@@ -80,6 +88,9 @@ func (t *shardTool) drain(ctx context.Context, topology router.Topology, id int)
 	}
 	if err := t.keyspace.SetDraining(ctx, id, true); err != nil {
 		return fmt.Errorf("mark endpoint %d as draining: %w", id, err)
+	}
+	if background {
+		return t.change(c, "", fmt.Sprintf("endpoint %d is marked: the balancer moves its %d ranges off it, see tierd shard list", id, c.Ranges))
 	}
 	left, err := t.empty(ctx, id)
 	if err != nil {

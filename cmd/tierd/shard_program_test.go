@@ -78,3 +78,34 @@ func TestShardProgram(t *testing.T) {
 		t.Errorf("members: %v, %v", members, err)
 	}
 }
+
+// What is left to the balancer, the leading frontend does, and says why.
+func TestBalancerDrains(t *testing.T) {
+	t.Parallel()
+	first, second := cluster.StartRedis(t, cluster.RedisOptions{}), cluster.StartRedis(t, cluster.RedisOptions{})
+	f := cluster.StartFrontend(t, cluster.FrontendOptions{HotTier: first.URL() + "," + second.URL(), Args: []string{"--balance-interval", "1s"}})
+	if _, err := f.Client().Put(t.Context(), "key", "value"); err != nil {
+		t.Fatal(err)
+	}
+	for _, arguments := range [][]string{{"move", "", "", "--endpoint", "1"}, {"drain", "1", "--background"}} {
+		if a := shardProgram(t, first.URL(), arguments...); a.code != 0 {
+			t.Fatalf("tierd shard %s: code %d\n%s%s", strings.Join(arguments, " "), a.code, a.out, a.errOut)
+		}
+	}
+	cluster.Await(t, patience, "the balancer to move all off endpoint 1", func() error {
+		var now topologyJSON
+		if a := shardProgram(t, first.URL(), "list", "-o", "json"); a.code != 0 || json.Unmarshal([]byte(a.out), &now) != nil {
+			return fmt.Errorf("code %d:\n%s%s", a.code, a.out, a.errOut)
+		}
+		if len(now.Ranges) != 1 || now.Ranges[0].Endpoint != 0 {
+			return fmt.Errorf("ranges: %+v", now.Ranges)
+		}
+		return nil
+	})
+	if got, err := f.Client().Get(t.Context(), "key"); err != nil || len(got.Kvs) != 1 {
+		t.Errorf("the key after the move: %v, %v", got, err)
+	}
+	if want := "endpoint 1 drains, and endpoint 0 is the one that all keys fill least"; !strings.Contains(f.Log(), want) {
+		t.Errorf("the log does not say %q:\n%s", want, f.Log())
+	}
+}

@@ -106,6 +106,8 @@ func TestShardChanges(t *testing.T) {
 		{"move in hex", []string{"move", "--from", "7000", "--to", "74", "--hex", "--endpoint", "1"}, `would move the keys from "p\x00" to "t"`, "moved", []string{`move "p\x00" "t" 1`}},
 		{"drain", []string{"drain", "1"}, "would mark endpoint 1 as draining and move 2 ranges off it: 1,234,567 keys, 1.0 MiB to copy.",
 			"no range is left on endpoint 1; 1 shards there keep history until it is compacted", []string{"draining 1 true", `move "p\x00" "t" 2`, `move "t" "" 2`}},
+		{"drain in the background", []string{"drain", "1", "--background"}, "would mark endpoint 1 as draining and move 2 ranges off it",
+			"endpoint 1 is marked: the balancer moves its 2 ranges off it, see tierd shard list.", []string{"draining 1 true"}},
 		{"drain what is empty", []string{"drain", "2"}, "move 0 ranges", "no range is left on endpoint 2; no shard is left there either: it can be removed.", []string{"draining 2 true"}},
 		{"undo", []string{"drain", "2", "--undo"}, "would let ranges be moved to endpoint 2 again.", "ranges may be moved to endpoint 2 again.", []string{"draining 2 false"}},
 	}
@@ -210,6 +212,7 @@ func TestShardRefusals(t *testing.T) {
 		{broken, []string{"move", "g", "t", "--endpoint", "2"}, 1, "endpoint 2 (redis://c:6379) does not answer: connection refused."},
 		{same, []string{"drain", "x"}, 2, `"x" is not the number of an endpoint: see tierd shard list.`},
 		{same, []string{"drain", "0", "--dry-run"}, 2, "endpoint 0 holds the sequencer and cannot be drained: tierd shard move moves its ranges."},
+		{same, []string{"drain", "1", "--undo", "--background"}, 2, "--undo and --background cannot be given together."},
 		{same, []string{"drain", "3"}, 2, "there is no endpoint 3, only 0, 1, 2: see tierd shard list."},
 	}
 	for _, c := range cases {
