@@ -333,7 +333,7 @@ func (k *Keyspace) apply(ctx context.Context, t hot.Token, revision Revision, p 
 				return err
 			}
 			stamp.Cuts = slices.DeleteFunc(a.Cuts, func(c hot.Cut) bool { return c.To >= p.Position })
-			stamp.Compacted = a.compacted
+			stamp.Compacted, stamp.Incarnation = a.compacted, a.Incarnation
 		}
 		err := s.client.Apply(ctx, t, revision, part, stamp)
 		if err == nil {

@@ -58,6 +58,8 @@ type mover struct {
 	tail    hot.Position
 	through Revision
 	leased  map[string]int64
+	// loads counts the calls that fill the new shard.
+	loads int64
 }
 
 // Move implements Topologist. All live keys are copied as they are at one revision, then
@@ -267,7 +269,8 @@ func pauseFor(ctx context.Context, d time.Duration) {
 
 // load brings items to the new shard.
 func (m *mover) load(ctx context.Context, items []hot.LoadItem, leases []int64) error {
-	tail, err := m.to.client.Load(ctx, m.card.Token, items, leases, m.through, m.tail)
+	m.loads++
+	tail, err := m.to.client.Load(ctx, m.card.Token, items, leases, m.through, m.loads)
 	if err != nil {
 		return fmt.Errorf("fill shard %d: %w", m.card.Shard, translate(err))
 	}

@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 
 	"github.com/tierd/tierd/tiers/hot"
@@ -64,6 +65,7 @@ func (k *Keyspace) refill(ctx context.Context, id hot.Shard, tail, ordered hot.P
 	if err != nil {
 		return false
 	}
+	k.recallPlans(ctx, s)
 	if _, ok := s.recall(tail + 1); !ok {
 		return false
 	}
@@ -84,6 +86,30 @@ func (k *Keyspace) refill(ctx context.Context, id hot.Shard, tail, ordered hot.P
 		k.logger.Warn("a shard had lost writes, and has them back", "shard", int(id), "first", int64(tail+1), "writes", brought)
 	}
 	return brought > 0
+}
+
+// recallPlans remembers the parts of plans that have been decided and not carried out yet:
+// their positions are ordered before they are there.
+func (k *Keyspace) recallPlans(ctx context.Context, s *shard) {
+	tokens, err := k.hot.OpenTickets(ctx, 0)
+	if err != nil {
+		return // what is missing will be looked for again
+	}
+	for _, t := range tokens {
+		settled, err := k.hot.SettleTicket(ctx, t, lockPatience)
+		if err != nil || settled.Fate != hot.FatePlanned {
+			continue
+		}
+		var parts []planPart
+		if json.Unmarshal(settled.Parts, &parts) != nil {
+			continue
+		}
+		for _, p := range parts {
+			if p.Shard == s.id {
+				s.remember(p.Position, settled.Revision, p.Effects)
+			}
+		}
+	}
 }
 
 // bringBack applies one write, after what the shard has not stamped yet.

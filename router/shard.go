@@ -98,7 +98,7 @@ func (s *shard) has(r Revision) bool {
 // stampOf is what to tell the shard of an answer of the sequencer; the horizon is left
 // out where the answer did not hold all cuts.
 func stampOf(a sequenced) hot.Stamp {
-	s := hot.Stamp{Cuts: a.Cuts, Compacted: a.compacted}
+	s := hot.Stamp{Cuts: a.Cuts, Compacted: a.compacted, Incarnation: a.Incarnation}
 	if a.complete() {
 		s.Horizon, s.Through = a.revision, a.Ordered
 	}

@@ -11,11 +11,11 @@ import (
 )
 
 // enter takes a shard other than the home shard into service: it asks the Redis for
-// its run id, has the sequencer adopt that, and compares what Redis holds with what
+// life, has the sequencer adopt that, and compares what Redis holds with what
 // has been ordered. It gives nil if another frontend was faster; then it is tried
 // again.
 func (c *Client) enter(ctx context.Context) (*life, error) {
-	first, err := c.askEnter(ctx, "", "", "0", "0", "", "0")
+	first, err := c.askEnter(ctx, "", "", "0", "0", "", "0", "")
 	if err != nil {
 		return nil, err
 	}
@@ -27,9 +27,9 @@ func (c *Client) enter(ctx context.Context) (*life, error) {
 	if err != nil {
 		return nil, err
 	}
-	incarnation, ordered, before, cluster := adopted[0], adopted[1], adopted[2], adopted[3]
+	incarnation, ordered, before, cluster, gate := adopted[0], adopted[1], adopted[2], adopted[3], adopted[4]
 	for refilled := false; ; refilled = true {
-		reply, err := c.askEnter(ctx, first[0], incarnation, ordered, before, cluster, "0")
+		reply, err := c.askEnter(ctx, first[0], incarnation, ordered, before, cluster, "0", gate)
 		if err != nil {
 			return nil, err
 		}
@@ -130,7 +130,7 @@ func (c *Client) adopt(ctx context.Context, shard Shard, run, incarnation string
 		}
 		return nil
 	})
-	if err == nil && len(reply) != 4 {
+	if err == nil && len(reply) != 5 {
 		err = fmt.Errorf("%w: adopt answered %q", ErrReply, reply)
 	}
 	return reply, err

@@ -84,6 +84,8 @@ func classifyReply(text string) error {
 		return fmt.Errorf("%w: %s", errNotRun, text)
 	case "TIERD_CORRUPT":
 		return fmt.Errorf("%w: %s", ErrCorrupt, rest)
+	case "TIERD_FORMER":
+		return fmt.Errorf("%w: %s", errNotRun, text)
 	case "TIERD_STALE":
 		return ErrStaleMap
 	case "TIERD_BUSY":

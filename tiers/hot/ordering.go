@@ -51,13 +51,17 @@ func RevisionOf(cuts []Cut, p Position) (Revision, bool) {
 type Stamp struct {
 	Cuts               []Cut
 	Horizon, Compacted Revision
+	// Incarnation is the one that the sequencer has adopted: only a shard in that one
+	// may answer for it. "" means any.
+	Incarnation string
 	// Through is the last ordered position at the horizon: a shard that has not stamped
 	// as far needs more cuts than these.
 	Through Position
 }
 
 func (s *Stamp) packed() []byte {
-	out := append7(make([]byte, 0, 7+cutBytes*len(s.Cuts)), int64(s.Through))
+	out := append7(make([]byte, 0, 7+incarnationLength+cutBytes*len(s.Cuts)), int64(s.Through))
+	out = append(out, withDefault(s.Incarnation, noIncarnation)...)
 	for i := range s.Cuts {
 		out = s.Cuts[i].append(out)
 	}
@@ -199,6 +203,8 @@ type Sequenced struct {
 	// Ordered is the last position that has a revision, Last its revision.
 	Ordered Position
 	Last    Revision
+	// Incarnation is the one that the sequencer has adopted.
+	Incarnation string
 	// Cuts come after Ask.After; there may be more if they do not reach Ordered.
 	Cuts []Cut
 }
@@ -240,6 +246,7 @@ func (c *Client) Sequence(ctx context.Context, asks []Ask) (Sequence, error) {
 		s := &out.Shards[i]
 		s.Superseded = d.byte() == 1
 		s.Ordered, s.Last = Position(d.int7()), Revision(d.int7())
+		s.Incarnation = string(d.take(incarnationLength))
 		s.Cuts = d.cuts(int(d.uint(2)))
 	}
 	if err := d.end(); err != nil {

@@ -83,11 +83,11 @@ type LoadItem struct {
 	Item    Item
 }
 
-// Load fills a new shard with keys, with their revisions and versions. least is the
-// tail that the shard has had before; through the revision up to which everything has
-// been brought. It gives the tail. Twice is as good as once. ErrTicket if the shard is
+// Load fills a new shard with keys, with their revisions and versions. number counts the
+// token's calls, from 1; through is the revision up to which everything has been
+// brought. It gives the tail. A call that was made before changes nothing. ErrTicket if the shard is
 // not this token's to fill, or has lost what it was filled with.
-func (c *Client) Load(ctx context.Context, t Token, items []LoadItem, leases []int64, through Revision, least Position) (Position, error) {
+func (c *Client) Load(ctx context.Context, t Token, items []LoadItem, leases []int64, through Revision, number int64) (Position, error) {
 	var packed []byte
 	for i := range items {
 		it := &items[i]
@@ -101,7 +101,7 @@ func (c *Client) Load(ctx context.Context, t Token, items []LoadItem, leases []i
 		packed = binary.BigEndian.AppendUint32(packed, uint32(len(it.Item.Value)))
 		packed = append(append(packed, it.Item.Key...), it.Item.Value...)
 	}
-	reply, err := c.read(ctx, scriptLoad, nil, string(t), notNil(packed), ids(leases), int64(through), int64(least))
+	reply, err := c.read(ctx, scriptLoad, nil, string(t), notNil(packed), ids(leases), int64(through), number)
 	if err != nil {
 		return 0, err
 	}

@@ -1,14 +1,16 @@
 -- enter: takes a shard other than the home shard into service, the first time or
 -- after a restart or failover of its Redis. It runs without a salt.
 --
--- ARGV: 1 run id of Redis as the sequencer adopted it ('' to ask for it), 2 the
+-- ARGV: 1 life of Redis as the sequencer adopted it ('' to ask for it), 2 the
 --   incarnation it was given, 3 last ordered position, 4 1 if the shard had a life
---   before, 5 cluster id, 6 1 if what is missing has been given up.
--- Reply: run id; then 'ready', tail, horizon, reason why it is corrupt or ''; or
---   'run' if this is another run; or 'missing', tail, the incarnation that it had
+--   before, 5 cluster id, 6 1 if what is missing has been given up, 7 gate, or ''.
+-- Reply: life (its run id and the id of its replication history, which a promotion
+--   changes); then 'ready', tail, horizon, reason why it is corrupt or ''; or
+--   'run' if this is another life; or 'missing', tail, the incarnation that it had
 --   ('' if it holds nothing): ordered positions after that tail are not here; or 'foreign': another keyspace of the same name has this place.
 
-local run = string.match(call('INFO', 'server'), 'run_id:(%x+)') or 'unknown'
+local run = (string.match(call('INFO', 'server'), 'run_id:(%x+)') or 'unknown') .. ':'
+  .. (string.match(call('INFO', 'replication'), 'master_replid:(%x+)') or 'unknown')
 if ARGV[1] == '' then return { run } end
 if ARGV[1] ~= run then return { run, 'run' } end
 local o = call('HMGET', ORDER, 'incarnation', 'revision', 'cluster', 'corrupt')
@@ -25,4 +27,5 @@ if tonumber(m[1]) < tonumber(ARGV[3]) and ARGV[6] ~= '1' then return { run, 'mis
 if o[1] ~= ARGV[2] then
   call('HSET', ORDER, 'incarnation', ARGV[2], 'recovered', int(now_ms()))
 end
+if ARGV[7] ~= '' and tonumber(call('HGET', ORDER, 'gate') or 0) < tonumber(ARGV[7]) then call('HSET', ORDER, 'gate', ARGV[7]) end
 return { run, 'ready', m[1], o[2], o[4] or '' }

@@ -37,6 +37,8 @@ local RECORD_OVERHEAD = 64
 -- length; then the key.
 local STEP_FORMAT, STEP_HEADER = '>I7I3Bc8c43I4', 66
 local CREATED, DELETED = 1, 2
+-- NO_INCARNATION stands for any in calls.
+local NO_INCARNATION = '----------------'
 -- ORDERED member: shard, then a cut: from, to, revision of from, 1 if a plan is to be
 -- applied there.
 local SHARD_FORMAT, CUT_FORMAT, CUT_SIZE = '>I2', '>I7I7I7B', 22

@@ -4,7 +4,7 @@
 --   create revision, mod revision, version, lease, key length, value length; then key
 --   and value; 3 leases whose keys this shard may hold from now on, 4 revision up to
 --   which everything has been brought,
---   5 least tail that the shard has by what was loaded before.
+--   5 number of the call: 1, 2, 3, ...; a call that was made before changes nothing.
 -- Reply: tail ('>I8'). Twice is as good as once.
 -- Errors: TIERD_TICKET: the shard is filled by another move, or not any more.
 -- Each item takes a position that has no revision of its own: the entry names the
@@ -13,15 +13,17 @@
 local s, failure = state()
 if failure then return failure end
 local ITEM_FORMAT = '>BI7I7I7c8I4I4'
-local m = call('HMGET', META, 'tail', 'bytes', 'filling')
+local m = call('HMGET', META, 'tail', 'bytes', 'filling', 'loads')
 local tail, bytes = tonumber(m[1]), tonumber(m[2])
-if tail < tonumber(ARGV[5]) then return redis.error_reply('TIERD_TICKET the shard has lost what it was filled with') end
+local number, last = tonumber(ARGV[5]), tonumber(m[4] or 0)
 if not m[3] then
-  if tail > 0 then return redis.error_reply('TIERD_TICKET the shard is in use') end
+  if tail > 0 or number ~= 1 then return redis.error_reply('TIERD_TICKET the shard is in use, or has lost what it was filled with') end
   call('HSET', META, 'filling', ARGV[1])
 elseif m[3] ~= ARGV[1] then
   return redis.error_reply('TIERD_TICKET the shard is filled by another move')
 end
+if number <= last then return pack('>I8', tail) end
+if number ~= last + 1 then return redis.error_reply('TIERD_TICKET the shard has lost what it was filled with') end
 local items, keys, at = {}, {}, 1
 while at <= #ARGV[2] do
   local kind, create, mod, version, lease, key_length, value_length
@@ -68,6 +70,6 @@ for i = 1, #items do
   end
 end
 for i = 1, #ARGV[3], 8 do call('HSET', LEASES, sub(ARGV[3], i, i + 7), '') end
-call('HSET', META, 'tail', int(tail), 'stamped', int(tail), 'bytes', int(bytes))
+call('HSET', META, 'tail', int(tail), 'stamped', int(tail), 'bytes', int(bytes), 'loads', int(number))
 call('HSET', ORDER, 'revision', int(math.max(s.revision, tonumber(ARGV[4]))))
 return pack('>I8', tail)

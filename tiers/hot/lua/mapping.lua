@@ -25,7 +25,7 @@ if mode == 'drop' then
 end
 local tag = pack(SHARD_FORMAT, tonumber(ARGV[2]))
 call('ZREMRANGEBYLEX', ORDERED, '[' .. tag, '(' .. pack(SHARD_FORMAT, tonumber(ARGV[2]) + 1))
-for _, name in ipairs({ 'len', 'last', 'run', 'incarnation', 'entered' }) do
+for _, name in ipairs({ 'len', 'last', 'run', 'incarnation', 'entered', 'gate', 'former', 'corrupt' }) do
   call('HDEL', SHARDS, int(tonumber(ARGV[2])) .. ':' .. name)
 end
 return 'ok'

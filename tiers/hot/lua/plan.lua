@@ -68,7 +68,10 @@ for i = 1, #participants do
   local shard, name, len, position, kind = unpack(participants[i])
   if kind == 2 then
     call('HSET', SHARDS, name .. ':len', int(position), name .. ':last', int(revision), name .. ':entered', '1')
-  elseif position > len then
+  else
+    if ARGV[9] ~= '' then call('HSET', SHARDS, name .. ':gate', int(epoch + 1)) end
+  end
+  if kind ~= 2 and position > len then
     cut(shard, name, len + 1, position, revision + 1, 0)
     revision = revision + position - len
   end

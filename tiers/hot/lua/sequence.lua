@@ -5,7 +5,8 @@
 --   read in, tail (0: order nothing), position after which cuts are wanted.
 -- Reply: revision, compacted+1, epoch, 1 if space is out ('>I8I8I8B'), then per shard
 --   status (0, or 1 if the shard has begun another incarnation), last ordered
---   position, its revision, number of cuts ('>BI7I7I2'), cuts ('>I7I7I7B').
+--   position, its revision, the shard's incarnation, number of cuts ('>BI7I7c16I2'),
+--   cuts ('>I7I7I7B').
 -- Twice is as good as once.
 
 local s, failure = state()
@@ -46,7 +47,7 @@ for at = 1, #ARGV[1], 32 do
   end
   local cuts = {}
   if len > after then cuts = cuts_after(shard, after) end
-  out[#out + 1] = pack('>BI7I7I2', status, len, last, #cuts) .. table.concat(cuts)
+  out[#out + 1] = pack('>BI7I7c16I2', status, len, last, known[3] or NO_INCARNATION, #cuts) .. table.concat(cuts)
 end
 if revision > s.revision then call('HSET', ORDER, 'revision', int(revision)) end
 out[1] = pack('>I8I8I8B', revision, s.compacted + 1, tonumber(call('HGET', ORDER, 'epoch') or 1), s.nospace and 1 or 0)

@@ -67,15 +67,18 @@ local function store(to)
 end
 
 -- stamp applies cuts, which follow each other behind the last position that is to be
--- stamped then ('>I7'), and if all of them are done, notes
+-- stamped then, and the incarnation that is meant ('>I7c16'), and if all are done, notes
 -- that this shard has everything up to the revision horizon, and the compacted
 -- revision. It gives the status and the last stamped position.
 local function stamp(cuts, horizon, compacted)
   local m = call('HMGET', META, 'stamped', 'tail', 'delta')
   local stamped, tail, delta = tonumber(m[1]), tonumber(m[2]), tonumber(m[3])
   local to, batches, status, done = index_changes(), 0, DONE, {}
-  local through = parse('>I7', cuts)
-  for at = 8, #cuts, CUT_SIZE do
+  local through, meant = parse('>I7c16', cuts)
+  if meant ~= NO_INCARNATION and meant ~= incarnation then
+    error({ err = 'TIERD_INCARNATION the sequencer has adopted another incarnation' })
+  end
+  for at = 24, #cuts, CUT_SIZE do
     local from, upto, r, plan = parse(CUT_FORMAT, cuts, at)
     if upto > stamped then
       if from > stamped + 1 then status = GAP break end
