@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/spf13/cobra"
 
 	"github.com/tierd/tierd/functions/balance"
@@ -90,7 +91,7 @@ func (t *shardTool) drain(ctx context.Context, topology router.Topology, id int,
 		return fmt.Errorf("mark endpoint %d as draining: %w", id, err)
 	}
 	if background {
-		return t.change(c, "", fmt.Sprintf("endpoint %d is marked: the balancer moves its %d ranges off it, see tierd shard list", id, c.Ranges))
+		return t.change(c, "", fmt.Sprintf("endpoint %d is marked: the balancer moves its %s off it, see tierd shard list", id, english.Plural(c.Ranges, "range", "")))
 	}
 	left, err := t.empty(ctx, id)
 	if err != nil {
@@ -101,7 +102,7 @@ func (t *shardTool) drain(ctx context.Context, topology router.Topology, id int,
 
 // drainCost says what a drain would copy, and what would stop it.
 func (t *shardTool) drainCost(topology router.Topology, id int, c changeJSON) string {
-	text := fmt.Sprintf("would mark endpoint %d as draining and move %d ranges off it: %s to copy", id, c.Ranges, cost(c.Keys, c.Bytes))
+	text := fmt.Sprintf("would mark endpoint %d as draining and move %s off it: %s to copy", id, english.Plural(c.Ranges, "range", ""), cost(c.Keys, c.Bytes))
 	if _, blocked := balance.Drain(topology, id, balance.DefaultPolicy()); blocked != "" {
 		text += "; it would stop because " + blocked
 	}
@@ -177,7 +178,7 @@ func remaining(topology router.Topology, id int) string {
 	}
 	switch {
 	case shards > 0:
-		return fmt.Sprintf("%d shards there keep history until it is compacted: remove it when tierd shard list shows none", shards)
+		return fmt.Sprintf("%s there for history only, until that is compacted: remove it when tierd shard list shows none", english.Plural(shards, "shard is", "shards are"))
 	default:
 		return "no shard is left there either: it can be removed"
 	}

@@ -126,7 +126,7 @@ func statusLegend() table {
 		{"UNORDERED is tail - ordered: writes that a shard has and that have no revision yet. It falls to 0 when writing pauses."},
 		{"UNSTAMPED is ordered - stamped: writes with a revision that the shard's index does not show yet; whoever reads or writes there next sees to it."},
 		{`A shard is "history" when it has given its keys away and keeps their old versions until they are compacted, "copying" while a move fills it.`},
-		{"SIZE and WRITES of a range are its share of its shard's; WRITES are counted since the shard began."},
+		{"SIZE and WRITES of a range are its share of its shard's; WRITES are counted since the shard began, copied keys included."},
 	}}
 }
 

@@ -105,7 +105,7 @@ func TestShardChanges(t *testing.T) {
 		{"move by one end", []string{"move", "--to", "g", "--endpoint", "1"}, `would move the keys below "g"`, "moved", []string{`move "" "g" 1`}},
 		{"move in hex", []string{"move", "--from", "7000", "--to", "74", "--hex", "--endpoint", "1"}, `would move the keys from "p\x00" to "t"`, "moved", []string{`move "p\x00" "t" 1`}},
 		{"drain", []string{"drain", "1"}, "would mark endpoint 1 as draining and move 2 ranges off it: 1,234,567 keys, 1.0 MiB to copy.",
-			"no range is left on endpoint 1; 1 shards there keep history until it is compacted", []string{"draining 1 true", `move "p\x00" "t" 2`, `move "t" "" 2`}},
+			"no range is left on endpoint 1; 1 shard is there for history only, until that is compacted", []string{"draining 1 true", `move "p\x00" "t" 2`, `move "t" "" 2`}},
 		{"drain in the background", []string{"drain", "1", "--background"}, "would mark endpoint 1 as draining and move 2 ranges off it",
 			"endpoint 1 is marked: the balancer moves its 2 ranges off it, see tierd shard list.", []string{"draining 1 true"}},
 		{"drain what is empty", []string{"drain", "2"}, "move 0 ranges", "no range is left on endpoint 2; no shard is left there either: it can be removed.", []string{"draining 2 true"}},

@@ -66,9 +66,6 @@ type Policy struct {
 	// RestAfterMove is how long keys that were moved are not moved again, and keys
 	// that were moved or split are not merged.
 	RestAfterMove time.Duration
-	// SettleTime is how long the memory of moved keys is taken to be freed on the
-	// endpoint that gave them away although compaction has yet to do it.
-	SettleTime time.Duration
 	// KeysPerMinute bounds what is copied, on average: a move of n keys is followed
 	// by n/KeysPerMinute minutes without another.
 	KeysPerMinute int64
@@ -82,7 +79,7 @@ func DefaultPolicy() Policy {
 		MergedWritesMax: 100, MergedBytesMax: 64 << 20, MergedKeysMax: 100_000, RangesKept: 16, RangesMax: 512,
 		MemoryShareHigh: 0.6, EndpointWritesHigh: 20_000, MemoryShareMax: 0.85, MemoryAssumedBytes: 16 << 30,
 		LighterBy: 0.2, ReliefMin: 0.02,
-		CoolDown: 5 * time.Minute, RestAfterMove: 30 * time.Minute, SettleTime: time.Hour, KeysPerMinute: 600_000,
+		CoolDown: 5 * time.Minute, RestAfterMove: 30 * time.Minute, KeysPerMinute: 600_000,
 	}
 }
 

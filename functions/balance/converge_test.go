@@ -131,6 +131,8 @@ func (w *world) sample() Sample {
 			status.To = nil
 		}
 		t.Endpoints[status.Endpoint].MemoryBytes += size
+		at := slices.IndexFunc(t.Shards, func(s router.ShardStatus) bool { return s.ID == w.owner[r] })
+		t.Shards[at].Bytes += size
 		t.Ranges = append(t.Ranges, status)
 	}
 	return Sample{At: w.at, Topology: t}

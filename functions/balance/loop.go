@@ -135,7 +135,7 @@ func (s *State) before(after Sample, window time.Duration) Sample {
 
 // remember keeps an action for as long as it may matter to a plan.
 func (s *State) remember(a Action, policy Policy) {
-	keep := max(policy.CoolDown, policy.RestAfterMove, policy.SettleTime)
+	keep := max(policy.CoolDown, policy.RestAfterMove)
 	kept := s.past[:0]
 	for _, old := range s.past {
 		// A large move may be paced for longer than any of the other times.

@@ -93,24 +93,17 @@ func look(now time.Time, before, after Sample, past []Action, policy Policy) *pi
 	return p
 }
 
-// settle takes from the memory of endpoints what compaction will free there.
+// settle takes from the memory of endpoints what compaction will free there: what
+// shards hold beyond the ranges that they own.
 func (p *picture) settle(shards map[int]router.ShardStatus, endpoints map[int]*endpoint) {
-	free := func(id int, bytes int64) {
-		if e := endpoints[id]; e != nil {
-			e.memory = max(0, e.memory-bytes)
-		}
+	owned := make(map[int]int64)
+	for _, r := range p.ranges {
+		owned[r.Shard] += r.Bytes
 	}
-	for _, s := range shards {
-		if s.Role == router.RoleHistory {
-			free(s.Endpoint, s.Bytes)
+	for id, s := range shards {
+		if e := endpoints[s.Endpoint]; e != nil {
+			e.memory = max(0, e.memory-max(0, s.Bytes-owned[id]))
 		}
-	}
-	for _, a := range p.past {
-		shard, there := shards[a.Shard]
-		if a.Kind != Move || a.Failed || !there || shard.Role == router.RoleHistory || p.now.Sub(a.Ended) >= p.policy.SettleTime {
-			continue
-		}
-		free(a.Source, a.Bytes)
 	}
 }
 
