@@ -66,7 +66,7 @@ func (f *faults) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 }
 
 // keysOfScript is the number of KEYS that every script takes.
-const keysOfScript = 22
+const keysOfScript = 23
 
 // isCommit recognises a commit: its fourth argument after the keys is a program,
 // its first a lane of sixteen bytes.

@@ -37,6 +37,8 @@ type config struct {
 	// RecordCacheBytes bounds the records kept in memory after they were read.
 	RecordCacheBytes    int64
 	Compaction          compact.Settings
+	// ReplicaAcks is how many replicas have to have what a client is told.
+	ReplicaAcks int
 	Balance             balance.Settings
 	HotTier             hotTier
 	ObjectTier          object.Location
@@ -104,6 +106,12 @@ func (f *flags) check() (config, error) {
 }
 
 func (f *flags) checkHotTier(c *config) error {
+	if c.ReplicaAcks = f.replicaAcks; c.ReplicaAcks < 0 {
+		return usage("--replica-acks must not be negative, not %d", c.ReplicaAcks)
+	}
+	if f.hotTier == "local" && c.ReplicaAcks > 0 {
+		return usage("--replica-acks needs a Redis with replicas, and --hot-tier local has none")
+	}
 	if f.hotTier == "local" {
 		c.HotTier = hotTier{Local: true, Binary: f.redisServer}
 		return nil

@@ -214,7 +214,7 @@ func (f *frontend) openKeyspace(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fleet, err := hot.NewFleet(hot.Settings{Keyspace: f.config.Keyspace, MemberID: memberID, RecordCacheBytes: f.config.RecordCacheBytes},
+	fleet, err := hot.NewFleet(hot.Settings{Keyspace: f.config.Keyspace, MemberID: memberID, RecordCacheBytes: f.config.RecordCacheBytes, ReplicaAcks: f.config.ReplicaAcks},
 		hot.Components{Redis: f.redis, Logger: f.logger, Random: rand.Reader, Observe: observe})
 	if err != nil {
 		return fmt.Errorf("open the hot tier: %w", err)

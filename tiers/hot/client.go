@@ -52,6 +52,9 @@ type Settings struct {
 	Shard Shard
 	// MemberID identifies this frontend, never 0.
 	MemberID uint64
+	// ReplicaAcks is how many replicas have to have what a call is answered from; 0 waits
+	// for none.
+	ReplicaAcks int
 	// RecordCacheBytes bounds the records that are kept in memory after they were
 	// read; 0 keeps none.
 	RecordCacheBytes int64
@@ -117,6 +120,9 @@ func New(settings Settings, parts Components) (*Client, error) {
 		return nil, errors.New("hot tier: the member id must not be 0")
 	}
 	names := keyNames(settings.Keyspace, settings.Shard)
+	if settings.ReplicaAcks < 0 {
+		return nil, errors.New("hot tier: the number of replicas to wait for must not be negative")
+	}
 	keys := make([]any, len(names))
 	for i, name := range names {
 		keys[i] = name
@@ -208,10 +214,20 @@ func (c *Client) once(ctx context.Context, script string, check func([]byte) (Re
 		return nil, err
 	}
 	started := time.Now()
-	text, err := c.parts.Redis.Do(ctx, c.command(l, script, args...)...).Text()
+	var call *redis.Cmd
+	if c.settings.ReplicaAcks == 0 {
+		call = c.parts.Redis.Do(ctx, c.command(l, script, args...)...)
+		err = call.Err()
+	} else {
+		err = c.send(ctx, func(p redis.Pipeliner) { call = p.Do(ctx, c.command(l, script, args...)...) })
+	}
 	c.observe(ctx, script, started, err)
 	if err != nil {
 		return nil, c.failed(l, err)
+	}
+	text, err := call.Text()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", script, ErrReply, err)
 	}
 	reply := bytesOf(text)
 	if check != nil {

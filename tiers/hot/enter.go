@@ -8,6 +8,8 @@ import (
 	"io"
 	"strconv"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // enter takes a shard other than the home shard into service: it asks the Redis for
@@ -76,7 +78,7 @@ func (c *Client) entered(ctx context.Context, incarnation, clusterText string, r
 func (c *Client) refill(ctx context.Context, incarnation, tailText, orderedText string) bool {
 	tail, errTail := strconv.ParseInt(tailText, 10, 64)
 	ordered, errOrdered := strconv.ParseInt(orderedText, 10, 64)
-	text, errText := scriptText(scriptApply, incarnation)
+	text, errText := scriptText(scriptApply, incarnation, false)
 	if c.parts.Refill == nil || incarnation == "" || errors.Join(errTail, errOrdered, errText) != nil {
 		return false
 	}
@@ -94,7 +96,7 @@ func (c *Client) refill(ctx context.Context, incarnation, tailText, orderedText 
 
 // askEnter runs lua/enter.lua.
 func (c *Client) askEnter(ctx context.Context, args ...any) ([]string, error) {
-	text, err := scriptText(scriptEnter, "")
+	text, err := scriptText(scriptEnter, "", false)
 	if err != nil {
 		return nil, err
 	}
@@ -120,10 +122,14 @@ func (c *Client) adopt(ctx context.Context, shard Shard, run, incarnation string
 			return err
 		}
 		started := time.Now()
-		reply, err = c.parts.Redis.Do(ctx, c.command(l, scriptAdopt, int(shard), run, incarnation)...).StringSlice()
+		var call *redis.Cmd
+		err = c.send(ctx, func(p redis.Pipeliner) { call = p.Do(ctx, c.command(l, scriptAdopt, int(shard), run, incarnation)...) })
 		c.observe(ctx, scriptAdopt, started, err)
 		if err != nil {
 			return c.failed(l, err)
+		}
+		if reply, err = call.StringSlice(); err != nil {
+			return fmt.Errorf("adopt: %w: %w", ErrReply, err)
 		}
 		if l.retired.Load() {
 			return errStale

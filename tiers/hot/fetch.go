@@ -62,10 +62,9 @@ func (c *Client) fetchOnce(ctx context.Context, names []string) (records []any, 
 	var reads *redis.SliceCmd
 	var fence *redis.Cmd
 	started := time.Now()
-	_, err = c.parts.Redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+	err = c.send(ctx, func(p redis.Pipeliner) {
 		reads = p.HMGet(ctx, c.names[recKey], names...)
 		fence = p.Do(ctx, c.command(l, scriptFence, "")...)
-		return nil
 	})
 	c.observe(ctx, "fetch", started, err)
 	if err != nil {

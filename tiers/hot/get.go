@@ -116,14 +116,13 @@ func (c *Client) lookup(ctx context.Context, epoch Epoch, keys []string) (lookup
 	var before, after *redis.Cmd
 	var entries *redis.SliceCmd
 	started := time.Now()
-	_, err = c.parts.Redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+	err = c.send(ctx, func(p redis.Pipeliner) {
 		before = p.Do(ctx, fence...)
 		after = before
 		if len(keys) > 0 {
 			entries = p.HMGet(ctx, c.names[entryKey], keys...)
 			after = p.Do(ctx, fence...)
 		}
-		return nil
 	})
 	c.observe(ctx, "get", started, err)
 	if err != nil {
@@ -171,11 +170,10 @@ func (c *Client) lookupAt(ctx context.Context, epoch Epoch, s Stamp, ordered Pos
 	var stamp, after *redis.Cmd
 	var entries *redis.SliceCmd
 	started := time.Now()
-	_, err = c.parts.Redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+	err = c.send(ctx, func(p redis.Pipeliner) {
 		stamp = p.Do(ctx, c.command(l, scriptStamp, s.packed(), int64(s.Horizon), int64(s.Compacted), int64(epoch))...)
 		entries = p.HMGet(ctx, c.names[entryKey], keys...)
 		after = p.Do(ctx, c.command(l, scriptFence, int64(epoch), 1)...)
-		return nil
 	})
 	c.observe(ctx, "get", started, err)
 	if err != nil {

@@ -29,6 +29,7 @@ func keyNames(keyspace string, shard Shard) []string {
 		"order", "cuts", "leases", "due", "members", "alarms", "calls", "holds", // the sequencer's
 		"meta", "rec", "key", "live", "hist", "runs", "leased", "pending", "steps", // the shard's
 		"shards", "ordered", "plans", "sharers", "map", // the sequencer's
+		"touched",
 	}
 	for i, name := range names {
 		names[i] = tag + name

@@ -59,7 +59,7 @@ func (c *Client) attempt(ctx context.Context, old *life) (*life, error) {
 	if _, err := io.ReadFull(c.parts.Random, random); err != nil {
 		return nil, fmt.Errorf("read random numbers: %w", err)
 	}
-	text, err := scriptText(scriptRecover, "")
+	text, err := scriptText(scriptRecover, "", false)
 	if err != nil {
 		return nil, err
 	}

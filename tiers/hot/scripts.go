@@ -72,9 +72,12 @@ func libraries(script string) []string {
 }
 
 // scriptText is the text of an entry point for one incarnation, byte for byte as
-// it is loaded.
-func scriptText(name, incarnation string) (string, error) {
+// it is loaded; touched adds what makes it wait for replicas.
+func scriptText(name, incarnation string, touched bool) (string, error) {
 	text := "local incarnation = '" + incarnation + "'\n"
+	if touched {
+		text += touch
+	}
 	for _, part := range append(libraries(name), name) {
 		lua, err := luaFiles.ReadFile("lua/" + part + ".lua")
 		if err != nil {
@@ -94,7 +97,7 @@ func (c *Client) load(ctx context.Context, incarnation string) (map[string]strin
 	shas := make(map[string]string)
 	_, err = primary.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, name := range saltedScripts() {
-			text, err := scriptText(name, incarnation)
+			text, err := scriptText(name, incarnation, c.settings.ReplicaAcks > 0)
 			if err != nil {
 				return err
 			}

@@ -12,7 +12,7 @@
 -- Never compare strings with < or >: Redis collates by locale.
 
 local ORDER, CUTS, LEASES, DUE, MEMBERS, ALARMS, CALLS, HOLDS, META, REC, ENTRY, LIVE, HIST, RUNS, LEASED,
-  PENDING, STEPS, SHARDS, ORDERED, PLANS, SHARERS, MAP = unpack(KEYS)
+  PENDING, STEPS, SHARDS, ORDERED, PLANS, SHARERS, MAP, TOUCHED = unpack(KEYS)
 local call, pack, parse = redis.call, struct.pack, struct.unpack
 local format, sub, byte, find, gsub = string.format, string.sub, string.byte, string.find, string.gsub
 

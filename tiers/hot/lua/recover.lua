@@ -21,6 +21,7 @@ local CORRUPT_ALARM = '\2'
 -- No frontend sleeps through that many recoveries.
 local TERMS_KEPT = 1000
 
+call('SETNX', TOUCHED, '1')
 local o = call('HMGET', ORDER, 'incarnation', 'revision', 'term', 'corrupt', 'run', 'cluster', 'recovering', 'started')
 
 local function ready(answer, term, cluster, revision, reason)
