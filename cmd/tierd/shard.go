@@ -136,13 +136,15 @@ func (t *shardTool) run(cmd *cobra.Command, args []string, act shardAction) (err
 	}
 	defer func() { err = errors.Join(err, closeIt()) }()
 	t.keyspace, t.home = keyspace, settings.HotTier.Endpoint.String()
-	return t.explain(act(ctx, args))
+	return explain(ctx, act(ctx, args))
 }
 
 // explain makes a mistake of the operator out of a change that the map does not
-// allow, and tells whom a busy one waits for.
-func (t *shardTool) explain(err error) error {
+// allow, and tells what to do about a change that is in the way or was interrupted.
+func explain(ctx context.Context, err error) error {
 	switch {
+	case err != nil && ctx.Err() != nil:
+		return fmt.Errorf("interrupted; a change that had begun is finished or undone by itself, see tierd shard status (%w)", err)
 	case errors.Is(err, router.ErrMap):
 		return usage("%v", err)
 	case errors.Is(err, router.ErrBusy):

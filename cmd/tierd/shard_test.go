@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -242,6 +244,21 @@ func TestShardRouterRefuses(t *testing.T) {
 		if a := f.on(t, "split", "k"); a.code != c.code || a.errOut != "tierd: "+c.want+"\n" || a.out != "" {
 			t.Errorf("%v: code %d, output %q, errors:\n%s", c.err, a.code, a.out, a.errOut)
 		}
+	}
+}
+
+// An interrupted command says what becomes of what it began.
+func TestShardInterrupted(t *testing.T) {
+	t.Parallel()
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	for _, err := range []error{errLost, router.ErrBusy} {
+		if got := explain(ctx, err); !errors.Is(got, err) || !strings.HasPrefix(got.Error(), "interrupted; a change that had begun is finished or undone by itself") {
+			t.Errorf("%v is told as %v", err, got)
+		}
+	}
+	if err := explain(ctx, nil); err != nil {
+		t.Errorf("nothing went wrong, and told was %v", err)
 	}
 }
 
