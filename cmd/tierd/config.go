@@ -35,10 +35,10 @@ type config struct {
 	Name, DataDir, Keyspace string
 	QuotaBytes              int64
 	// RecordCacheBytes bounds the records kept in memory after they were read.
-	RecordCacheBytes    int64
-	Compaction          compact.Settings
+	RecordCacheBytes int64
+	Compaction       compact.Settings
 	// ReplicaAcks is how many replicas have to have what a client is told.
-	ReplicaAcks int
+	ReplicaAcks         int
 	Balance             balance.Settings
 	HotTier             hotTier
 	ObjectTier          object.Location
