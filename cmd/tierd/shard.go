@@ -54,8 +54,9 @@ const shardHelp = `Look at the shards of a keyspace, and change which shard hold
 
 Everything works on a keyspace in service: nothing has to be stopped, and clients
 see at most a slower request. A key range is written as its first key and the first
-key behind it; "" is the beginning and the end of all keys. --hot-tier, --keyspace
-and --config-file are those of tierd serve, with the same environment variables.`
+key behind it; "" is the beginning and the end of all keys. --hot-tier, --keyspace,
+--replica-acks and --config-file are those of tierd serve, with the same environment
+variables: give what the frontends were given.`
 
 // newShardCommand is tierd shard.
 func newShardCommand(environ []string, open shardOpener) *cobra.Command {

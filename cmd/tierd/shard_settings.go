@@ -12,10 +12,13 @@ import (
 type shardSettings struct {
 	Keyspace string
 	HotTier  hotTier
+	// ReplicaAcks is for what a move copies, which is as precious as what clients
+	// wrote.
+	ReplicaAcks int
 }
 
 // sharedSettings are the flags of tierd serve that the shard commands have too.
-func sharedSettings() []string { return []string{"keyspace", "hot-tier", "config-file"} }
+func sharedSettings() []string { return []string{"keyspace", "hot-tier", "replica-acks", "config-file"} }
 
 // settings reads the settings from where tierd serve reads them, so that one file or
 // environment does for both, whatever else is in it.
@@ -46,7 +49,10 @@ func (t *shardTool) settings(cmd *cobra.Command) (shardSettings, error) {
 	if c.HotTier.Local {
 		return shardSettings{}, usage("%s needs --hot-tier at a URL: the private Redis of tierd serve --hot-tier local listens on unix://DATA-DIR/redis/redis.sock while that runs", cmd.CommandPath())
 	}
-	return shardSettings{Keyspace: t.serve.keyspace, HotTier: c.HotTier}, nil
+	if t.serve.replicaAcks < 0 {
+		return shardSettings{}, usage("--replica-acks must not be negative, not %d", t.serve.replicaAcks)
+	}
+	return shardSettings{Keyspace: t.serve.keyspace, HotTier: c.HotTier, ReplicaAcks: t.serve.replicaAcks}, nil
 }
 
 // settle tells a flag set that one of its flags was given, through another set that

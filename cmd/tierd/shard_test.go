@@ -195,6 +195,7 @@ func TestShardRefusals(t *testing.T) {
 		{same, []string{"list", "--nmae"}, 2, "tierd shard list has no flag --nmae: see tierd shard list --help."},
 		{same, []string{"list", "--output", "xml"}, 2, `--output must be table or json, not "xml".`},
 		{same, []string{"list", "--keyspace", "{a}"}, 2, `--keyspace must be 1 to 64 letters, digits, dots, underscores or hyphens, not "{a}".`},
+		{same, []string{"list", "--replica-acks", "-1"}, 2, "--replica-acks must not be negative, not -1."},
 		{same, []string{"list", "--hot-tier", "local"}, 2, "tierd shard list needs --hot-tier at a URL: the private Redis of tierd serve --hot-tier local listens on unix://DATA-DIR/redis/redis.sock while that runs."},
 		{same, []string{"plan", "--sample", "10ms"}, 2, "--sample must be at least 1s, not 10ms."},
 		{same, []string{"add", "d:6379"}, 2, "the Redis URL must start with redis://, rediss://, redis+cluster://, rediss+cluster:// or unix://."},
@@ -276,8 +277,8 @@ func TestShardSettings(t *testing.T) {
 		t.Errorf("warned %q, want %q", a.errOut, want)
 	}
 	f = threeEndpoints()
-	f.wantDone(t, f.shard(t, []string{"TIERD_KEYSPACE=from-env"}, "list", "--config-file", path, "--keyspace", "from-flag", "--hot-tier", "redis://from-flag"), nil)
-	if f.settings.Keyspace != "from-flag" || f.settings.HotTier.Endpoint.String() != "redis://from-flag" {
+	f.wantDone(t, f.shard(t, []string{"TIERD_KEYSPACE=from-env"}, "list", "--config-file", path, "--keyspace", "from-flag", "--hot-tier", "redis://from-flag", "--replica-acks", "2"), nil)
+	if f.settings.ReplicaAcks != 2 || f.settings.Keyspace != "from-flag" || f.settings.HotTier.Endpoint.String() != "redis://from-flag" {
 		t.Errorf("settings %+v", f.settings)
 	}
 	f, path = threeEndpoints(), file(t, "keyspce: x")
