@@ -19,8 +19,11 @@ type Cluster struct {
 	// Wires are those of the last frontends, in their order: of each one to every
 	// server.
 	Wires []*Wire
+	// HotTier are the URLs of its endpoints, not over wires.
+	HotTier []string
 
-	tb testing.TB
+	tb     testing.TB
+	binary string
 }
 
 // Options are the choices a test has; the zero value is one frontend.
@@ -44,6 +47,8 @@ type Options struct {
 	Race bool
 	// Args are added to the command line of every frontend.
 	Args []string
+	// Env is added to the environment of some frontends, by their numbers from 0.
+	Env map[int][]string
 }
 
 // databasesDefault is how many databases a Redis has that is told nothing else.
@@ -53,9 +58,10 @@ const databasesDefault = 16
 func Start(tb testing.TB, options Options) *Cluster {
 	tb.Helper()
 	options.Frontends, options.Databases = max(options.Frontends, 1), max(options.Databases, 1)
-	c := &Cluster{tb: tb}
+	c := &Cluster{tb: tb, HotTier: options.HotTier, binary: Binary(tb, options.Race)}
 	if len(options.HotTier) == 0 {
 		c.startServers(options)
+		c.HotTier = c.endpoints(options.Databases, false)
 	}
 	for number := range options.Frontends {
 		urls := options.HotTier
@@ -67,6 +73,7 @@ func Start(tb testing.TB, options Options) *Cluster {
 			HotTier: strings.Join(urls, ","),
 			Race:    options.Race,
 			Args:    options.Args,
+			Env:     options.Env[number],
 		}))
 	}
 	for _, frontend := range c.Frontends {
