@@ -18,7 +18,9 @@ type shardSettings struct {
 }
 
 // sharedSettings are the flags of tierd serve that the shard commands have too.
-func sharedSettings() []string { return []string{"keyspace", "hot-tier", "replica-acks", "config-file"} }
+func sharedSettings() []string {
+	return []string{"keyspace", "hot-tier", "replica-acks", "config-file"}
+}
 
 // settings reads the settings from where tierd serve reads them, so that one file or
 // environment does for both, whatever else is in it.
@@ -42,6 +44,7 @@ func (t *shardTool) settings(cmd *cobra.Command) (shardSettings, error) {
 	if !keyspacePattern.MatchString(t.serve.keyspace) {
 		return shardSettings{}, usage("--keyspace must be 1 to 64 letters, digits, dots, underscores or hyphens, not %q", t.serve.keyspace)
 	}
+	t.serve.redisServer = "" // only a server of its own needs it
 	var c config
 	if err := t.serve.checkHotTier(&c); err != nil {
 		return shardSettings{}, err
@@ -49,10 +52,7 @@ func (t *shardTool) settings(cmd *cobra.Command) (shardSettings, error) {
 	if c.HotTier.Local {
 		return shardSettings{}, usage("%s needs --hot-tier at a URL: the private Redis of tierd serve --hot-tier local listens on unix://DATA-DIR/redis/redis.sock while that runs", cmd.CommandPath())
 	}
-	if t.serve.replicaAcks < 0 {
-		return shardSettings{}, usage("--replica-acks must not be negative, not %d", t.serve.replicaAcks)
-	}
-	return shardSettings{Keyspace: t.serve.keyspace, HotTier: c.HotTier, ReplicaAcks: t.serve.replicaAcks}, nil
+	return shardSettings{Keyspace: t.serve.keyspace, HotTier: c.HotTier, ReplicaAcks: c.ReplicaAcks}, nil
 }
 
 // settle tells a flag set that one of its flags was given, through another set that

@@ -266,7 +266,7 @@ func TestShardInterrupted(t *testing.T) {
 // The settings come from where tierd serve has them.
 func TestShardSettings(t *testing.T) {
 	t.Parallel()
-	path := file(t, "name: frontend\nkeyspace: from-file\nhot-tier: redis://from-file\nmax-txn-ops: 7\n")
+	path := file(t, "name: frontend\nkeyspace: from-file\nhot-tier: redis://from-file\nredis-server: redis-server\nmax-txn-ops: 7\n")
 	f := threeEndpoints()
 	a := f.shard(t, []string{"TIERD_KEYSPACE=from-env", "TIERD_CONFIG_FILE=" + path, "TIERD_FOO=1"}, "list")
 	f.wantDone(t, a, nil)
