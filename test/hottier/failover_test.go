@@ -23,7 +23,7 @@ type durability struct {
 
 // durabilities are all of them that a frontend offers.
 func durabilities() []durability {
-	return []durability{{name: "primary"}}
+	return []durability{{name: "primary"}, {name: "one replica", args: []string{"--replica-acks", "1"}, losesNothing: true}}
 }
 
 // eachDurability runs a test with each. A primary that knows that it has no replica
