@@ -40,10 +40,13 @@ func keyNames(keyspace string, shard Shard) []string {
 // Places in keyNames: the stream that followers wait on, and what is read without
 // a script.
 const (
-	cutsKey  = 1
-	mapKey   = 21
-	recKey   = 9
-	entryKey = 10
+	orderKey  = 0
+	cutsKey   = 1
+	metaKey   = 8
+	shardsKey = 17
+	mapKey    = 21
+	recKey    = 9
+	entryKey  = 10
 )
 
 // id8 is a 64-bit id as Redis keeps it: eight bytes, big-endian.

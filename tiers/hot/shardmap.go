@@ -29,8 +29,9 @@ func (c *Client) Map(ctx context.Context) (versions []MapVersion, texts map[stri
 		if all, err = read.Result(); err != nil {
 			return c.failed(l, err)
 		}
-		// A fence behind it: these belong to the life that is known.
-		_, err = c.once(ctx, scriptFence, leadingRevision, []any{""})
+		// A script behind it, which also answers where data is lost: these belong to the
+		// life that is known.
+		_, err = c.once(ctx, scriptInspect, nil, []any{"summary"})
 		return err
 	})
 	if err != nil {

@@ -39,12 +39,17 @@ end
 
 local function lost(reason)
   if not o[1] then create() end
+  call('HSET', ORDER, 'witnessed', int(seen))
   call('HSET', ORDER, 'corrupt', reason)
   call('HSETNX', ALARMS, id .. CORRUPT_ALARM, int(now))
   return ready(o[1], tonumber(o[3]), o[6], tonumber(o[2]), reason)
 end
 
-if o[4] then return ready(o[1], tonumber(o[3]), o[6], tonumber(o[2]), o[4]) end
+if o[4] then
+  -- A frontend that comes later may have seen more.
+  if seen > tonumber(call('HGET', ORDER, 'witnessed') or 0) then call('HSET', ORDER, 'witnessed', int(seen)) end
+  return ready(o[1], tonumber(o[3]), o[6], tonumber(o[2]), o[4])
+end
 if not o[1] then
   if seen_term > 0 then
     return lost('the keyspace is gone from Redis, but a live frontend has seen revision ' .. int(seen))
