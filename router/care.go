@@ -12,7 +12,7 @@ const (
 	// careInterval is how often each frontend looks after what others may have left.
 	careInterval = time.Second
 	// moveSilence is how long a move may be silent before it is given up for its mover.
-	moveSilence = 10 * time.Second
+	moveSilence = 3 * time.Second
 )
 
 // careLoop looks after the shards: what a frontend that died has left half done, what it

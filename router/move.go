@@ -23,8 +23,9 @@ const (
 	moveFew = 64
 	// moveRounds bounds how often a move tries to catch up before it locks all the same.
 	moveRounds = 100
-	// moveBeat is how often a move says that it is alive.
-	moveBeat = 300 * time.Millisecond
+	// moveBeat is how often a move says that it is alive, moveTicketWait the longest that
+	// it waits for the ticket without doing so.
+	moveBeat, moveTicketWait = 300 * time.Millisecond, time.Second
 )
 
 // moveCard is a move under way as the sequencer keeps it, in JSON.
@@ -73,6 +74,9 @@ func (k *Keyspace) Move(ctx context.Context, from, to []byte, endpoint int, repo
 	err = m.run(ctx)
 	if err != nil {
 		m.undo(ctx)
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return fmt.Errorf("move %q to %q: %w", from, to, err)
 	}
 	return nil
@@ -354,7 +358,12 @@ func (m *mover) hand(ctx context.Context) error {
 }
 
 func (m *mover) handOnce(ctx context.Context) (hot.Outcome, error) {
-	c, err := m.k.cross(ctx, func(v *mapVersion) []hot.Shard { return v.shardsOf([]hot.Span{m.span}) })
+	waiting, cancel := context.WithTimeout(ctx, moveTicketWait)
+	defer cancel()
+	c, err := m.k.cross(waiting, func(v *mapVersion) []hot.Shard { return v.shardsOf([]hot.Span{m.span}) })
+	if waiting.Err() != nil && ctx.Err() == nil && err != nil {
+		return 0, errStarted // others have the ticket: this is a moment for a sign of life
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -445,6 +454,11 @@ func (k *Keyspace) careForMove(ctx context.Context, w *watchedMove) error {
 	if text == "" || time.Since(w.since) < moveSilence {
 		return nil
 	}
-	k.logger.Warn("a move whose mover is silent is undone", "move", text)
+	var card moveCard
+	if err := json.Unmarshal([]byte(text), &card); err != nil {
+		return fmt.Errorf("%w: decode a move: %w", ErrInternal, err)
+	}
+	k.logger.Warn("a move whose mover is silent is undone", "from", strconv.Quote(string(card.From)), "to", strconv.Quote(string(card.To)),
+		"shard", int(card.Shard), "endpoint", card.Endpoint, "keys", card.Keys)
 	return k.undoMove(ctx, text)
 }

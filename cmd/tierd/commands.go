@@ -32,7 +32,8 @@ func newRootCommand(environ []string) *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd.CommandPath(), err) })
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(newServeCommand(environ), newShardCommand(environ, openShards), newVersionCommand())
+	root.AddCommand(newServeCommand(environ), newShardTool(environ, openShards).root(),
+		newShardTool(environ, openShards).recoverCommand(), newVersionCommand())
 	return root
 }
 

@@ -20,6 +20,8 @@ import (
 type shardMap interface {
 	router.Topologist
 	Alarms(ctx context.Context) ([]router.Alarm, error)
+	Loss(ctx context.Context) (router.Loss, error)
+	AcceptLoss(ctx context.Context, bump router.Revision) (router.Revision, []string, error)
 }
 
 // shardOpener opens a keyspace as a tool: not in the member list, without jobs. The
@@ -58,13 +60,12 @@ key behind it; "" is the beginning and the end of all keys. --hot-tier, --keyspa
 --replica-acks and --config-file are those of tierd serve, with the same environment
 variables: give what the frontends were given.`
 
-// newShardCommand is tierd shard.
-func newShardCommand(environ []string, open shardOpener) *cobra.Command {
-	t := &shardTool{
+// newShardTool is what one command works with.
+func newShardTool(environ []string, open shardOpener) *shardTool {
+	return &shardTool{
 		environ: environ, open: open, now: time.Now, after: time.After,
 		serveFlags: pflag.NewFlagSet("serve", pflag.ContinueOnError),
 	}
-	return t.root()
 }
 
 func (t *shardTool) root() *cobra.Command {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
@@ -20,6 +21,7 @@ import (
 type fakeShards struct {
 	topology router.Topology
 	alarms   []router.Alarm
+	loss     router.Loss
 	// refuse gives the error of the next change, if there is one.
 	refuse []error
 	// look is called at each look at the map.
@@ -129,6 +131,12 @@ type answer struct {
 // shard runs a shard command on a fake keyspace at redis://a.
 func (f *fakeShards) shard(t *testing.T, environ []string, arguments ...string) answer {
 	t.Helper()
+	return f.run(t, environ, append([]string{"shard"}, arguments...)...)
+}
+
+// run runs a command on the fake keyspace.
+func (f *fakeShards) run(t *testing.T, environ []string, arguments ...string) answer {
+	t.Helper()
 	now := time.Unix(1_000_000, 0)
 	tool := &shardTool{
 		environ: environ, serveFlags: pflag.NewFlagSet("serve", pflag.ContinueOnError),
@@ -145,14 +153,15 @@ func (f *fakeShards) shard(t *testing.T, environ []string, arguments ...string) 
 		},
 	}
 	root := newRootCommand(nil)
+	faked := map[string]func() *cobra.Command{"shard": tool.root, "recover": tool.recoverCommand}
 	for _, cmd := range root.Commands() {
-		if cmd.Name() == "shard" {
+		if faked[cmd.Name()] != nil {
 			root.RemoveCommand(cmd)
 		}
 	}
-	root.AddCommand(tool.root())
+	root.AddCommand(faked[arguments[0]]())
 	var out, errOut bytes.Buffer
-	code := execute(root, append([]string{"shard"}, arguments...), &out, &errOut)
+	code := execute(root, arguments, &out, &errOut)
 	if f.settings.Keyspace != "" && !f.closed {
 		t.Error("the keyspace was not closed")
 	}
@@ -198,4 +207,14 @@ var errLost = errors.New("connection refused")
 func (f *fakeShards) alarmed() *fakeShards {
 	f.alarms = []router.Alarm{{MemberID: 0xbeef, Type: pb.AlarmType_NOSPACE}, {MemberID: 1, Type: pb.AlarmType_CORRUPT}}
 	return f
+}
+
+func (f *fakeShards) Loss(context.Context) (router.Loss, error) { return f.loss, nil }
+
+func (f *fakeShards) AcceptLoss(_ context.Context, bump router.Revision) (router.Revision, []string, error) {
+	if f.loss.Reason == "" && len(f.loss.Shards) == 0 {
+		return 0, nil, fmt.Errorf("%w: nothing is lost", router.ErrMap)
+	}
+	f.log = append(f.log, fmt.Sprintf("accept %d", bump))
+	return f.topology.Revision + bump, []string{"k1"}, nil
 }

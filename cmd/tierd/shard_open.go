@@ -35,7 +35,7 @@ func openShards(ctx context.Context, settings shardSettings) (_ shardMap, closeA
 	if err != nil {
 		return nil, nil, err
 	}
-	fleet, err := hot.NewFleet(hot.Settings{Keyspace: settings.Keyspace, MemberID: id, ReplicaAcks: settings.ReplicaAcks},
+	fleet, err := hot.NewFleet(hot.Settings{Keyspace: settings.Keyspace, MemberID: id, ReplicaAcks: settings.ReplicaAcks, Existing: true},
 		hot.Components{Redis: redis, Logger: logger, Random: rand.Reader})
 	if err != nil {
 		return nil, nil, fmt.Errorf("open the hot tier: %w", err)

@@ -48,6 +48,8 @@ const (
 type Settings struct {
 	// Keyspace is 1 to 64 letters, digits, '.', '_' or '-'.
 	Keyspace string
+	// Existing says that the keyspace is not to be made if it does not exist.
+	Existing bool
 	// Shard is the shard that the client calls.
 	Shard Shard
 	// MemberID identifies this frontend, never 0.

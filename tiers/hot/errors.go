@@ -41,6 +41,8 @@ var (
 	ErrLocked = errors.New("the shard is locked")
 	// ErrTicket: a token does not hold the ticket any more; the call did not run.
 	ErrTicket = errors.New("the ticket has been given to someone else")
+	// ErrNoKeyspace: the keyspace does not exist, and is not to be made.
+	ErrNoKeyspace = errors.New("no such keyspace")
 	// ErrReply: a reply that does not follow its script's format.
 	ErrReply = errors.New("malformed reply")
 )

@@ -65,7 +65,7 @@ func (c *Client) attempt(ctx context.Context, old *life) (*life, error) {
 	}
 	command := []any{"eval", text, len(c.keys)}
 	command = append(append(command, c.keys...), c.member, seen, term, hex.EncodeToString(random[:8]), hex.EncodeToString(random[8:]),
-		MemberGood.Milliseconds(), witnessWait.Milliseconds())
+		MemberGood.Milliseconds(), witnessWait.Milliseconds(), flag(!c.settings.Existing))
 	started := time.Now()
 	reply, err := c.parts.Redis.Do(ctx, command...).StringSlice()
 	c.observe(ctx, scriptRecover, started, err)
@@ -74,6 +74,9 @@ func (c *Client) attempt(ctx context.Context, old *life) (*life, error) {
 	}
 	if len(reply) == 1 && reply[0] == "wait" {
 		return nil, nil
+	}
+	if len(reply) == 1 && reply[0] == "none" {
+		return nil, fmt.Errorf("%w: there is no keyspace %q", ErrNoKeyspace, c.settings.Keyspace)
 	}
 	return c.born(ctx, reply)
 }

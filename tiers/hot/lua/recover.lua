@@ -5,9 +5,10 @@
 --   term in which it saw it (0: none), 4 the incarnation to take if one is needed
 --   (16 hex digits), 5 the cluster id to take if the keyspace is new (16 hex
 --   digits), 6 milliseconds between heartbeats after which a member counts as
---   gone, 7 milliseconds to wait for witnesses.
+--   gone, 7 milliseconds to wait for witnesses, 8 0 if a keyspace that does not exist
+--   is not to be made.
 -- Reply: 'ready', incarnation, term, cluster id, revision, and the reason why the
---   keyspace is corrupt or ''; or 'wait'.
+--   keyspace is corrupt or ''; or 'wait'; or 'none' if it does not exist.
 --
 -- A new life of Redis is told by its run id. Each frontend that was alive before
 -- is a witness: none may have seen more than Redis still has. Recovery waits for
@@ -54,6 +55,7 @@ if not o[1] then
   if seen_term > 0 then
     return lost('the keyspace is gone from Redis, but a live frontend has seen revision ' .. int(seen))
   end
+  if ARGV[8] == '0' then return { 'none' } end
   create()
   return ready(o[1], 1, o[6], 1)
 end
