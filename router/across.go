@@ -286,6 +286,7 @@ func (c *crossing) plan(ctx context.Context, p planned) (hot.Outcome, Revision, 
 		return outcome, revision, nil
 	}
 	c.k.step("plan")
+	c.k.metrics.across.Inc()
 	if err := c.k.carryOut(ctx, c.token, revision, parts); err != nil {
 		c.k.logger.Warn("a plan is left for others to carry out", "revision", int64(revision), "cause", err)
 	}
@@ -386,6 +387,7 @@ func (k *Keyspace) settleOpen(ctx context.Context, older time.Duration) error {
 		return translate(err)
 	}
 	for _, t := range tokens {
+		k.metrics.settled.Inc()
 		if err := k.settle(ctx, t, lockPatience); err != nil {
 			return err
 		}

@@ -61,6 +61,7 @@ func (k *Keyspace) care(ctx context.Context) error {
 	}
 	if home := k.summary.Load(); home != nil {
 		all.bytes[hot.HomeShard], all.keys[hot.HomeShard] = home.Bytes, home.Keys
+		k.metrics.show(hot.HomeShard, home.Bytes, home.Keys, 0)
 	}
 	k.sizes.Store(all)
 	return errors.Join(failures...)
@@ -77,6 +78,7 @@ func (k *Keyspace) careFor(ctx context.Context, s *shard) (hot.ShardSummary, err
 	if err != nil {
 		return summary, err
 	}
+	k.metrics.show(s.id, summary.Bytes, summary.Keys, int64(a.Ordered-summary.Stamped))
 	if a.revision < summary.Horizon {
 		return summary, k.behind(ctx, s, summary.Horizon, a.revision)
 	}

@@ -148,6 +148,7 @@ func (k *Keyspace) closeShards(m *shardMap) {
 	for id, s := range k.shards {
 		if _, ok := named[id]; !ok && !s.home() && id != k.filling {
 			delete(k.shards, id)
+			k.metrics.hide(id)
 			close(s.stopped)
 			k.loops.Go(s.wait)
 		}
