@@ -286,7 +286,6 @@ func (c *crossing) plan(ctx context.Context, p planned) (hot.Outcome, Revision, 
 		return outcome, revision, nil
 	}
 	c.k.step("plan")
-	c.k.metrics.across.Inc()
 	if err := c.k.carryOut(ctx, c.token, revision, parts); err != nil {
 		c.k.logger.Warn("a plan is left for others to carry out", "revision", int64(revision), "cause", err)
 	}
@@ -475,6 +474,7 @@ func (k *Keyspace) acrossOnce(ctx context.Context, r *pb.TxnRequest, spans []hot
 	case outcome == hot.OutcomeNoSpace:
 		return nil, false, k.noSpace(ctx)
 	}
+	k.metrics.across.Inc()
 	e.settle(resp, revision, true)
 	return resp, true, nil
 }

@@ -34,7 +34,7 @@ func newMetrics(registry prometheus.Registerer) (metrics, error) {
 		bytes:     gauge("tierd_shard_bytes", "Data of each shard with its history, in bytes, at the last look."),
 		keys:      gauge("tierd_shard_keys", "Live keys of each shard at the last look."),
 		unstamped: gauge("tierd_shard_unstamped", "Positions of each shard that have a revision its index did not show at the last look."),
-		across:    counter("tierd_transactions_across_total", "Transactions over several shards that this frontend decided."),
+		across:    counter("tierd_transactions_across_total", "Transactions over several shards that this frontend committed."),
 		settled:   counter("tierd_tokens_settled_total", "Locks and plans of others that this frontend ended or carried out."),
 	}
 	if registry == nil {
