@@ -55,9 +55,10 @@ func (c *Client) Events(ctx context.Context, q EventsQuery) (EventsPage, error) 
 }
 
 func (d *decoder) event() Event {
-	e := Event{Item: Item{Mod: Revision(d.int7())}, Sub: int64(d.uint(3))}
-	e.Item = itemOf(e.Mod, d.record())
-	mod := Revision(d.int7())
+	mod, number := Revision(d.int7()), int64(d.uint(3))
+	e := Event{Item: itemOf(mod, d.record())}
+	e.Sub = number
+	mod = Revision(d.int7())
 	if len(d.rest) < 4 {
 		d.failed = true
 		return e

@@ -92,6 +92,7 @@ func itemsOf(at Revision, of []Stored, records []any, compacted Revision) ([]Ite
 			return nil, err
 		}
 		items[i] = itemOf(of[i].Mod, record)
+		items[i].Sub = of[i].Sub
 	}
 	return items, nil
 }

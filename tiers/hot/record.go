@@ -22,9 +22,11 @@ type Record struct {
 	Key, Value  []byte
 }
 
-// Item is a record with the revision that made it.
+// Item is a record with the revision that made it, and its number among the events of
+// that revision.
 type Item struct {
 	Mod Revision
+	Sub int64
 	Record
 }
 
@@ -32,7 +34,6 @@ type Item struct {
 // and still there.
 type Event struct {
 	Item
-	Sub      int64
 	Replaced *Item
 }
 

@@ -98,6 +98,7 @@ func (c *Client) Load(ctx context.Context, t Token, items []LoadItem, leases []i
 		}
 		packed = append7(append7(append7(append(packed, kind), it.Item.Create), int64(it.Item.Mod)), it.Item.Version)
 		packed = binary.BigEndian.AppendUint64(packed, uint64(it.Item.Lease))
+		packed = append(packed, byte(it.Item.Sub>>16), byte(it.Item.Sub>>8), byte(it.Item.Sub))
 		packed = binary.BigEndian.AppendUint32(packed, uint32(len(it.Item.Key)))
 		packed = binary.BigEndian.AppendUint32(packed, uint32(len(it.Item.Value)))
 		packed = append(append(packed, it.Item.Key...), it.Item.Value...)
