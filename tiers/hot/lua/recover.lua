@@ -74,8 +74,15 @@ end
 if have and seen > have then
   return lost('a live frontend has seen revision ' .. int(seen) .. ', Redis came back with revision ' .. int(have))
 end
-local tail = call('HGET', META, 'tail')
-if not tail or (tail ~= '0' and call('HEXISTS', REC, tail) == 0) then
+local m = call('HMGET', META, 'tail', 'delta', 'cleared')
+local tail = m[1]
+-- The first event of the last position may be another shard's; and once the keyspace is
+-- compacted behind it, a deletion is dropped, and so is a key that was given away.
+local function there()
+  if tail == '0' or call('HEXISTS', REC, tail) == 1 or call('HEXISTS', REC, tail .. ':i') == 1 then return true end
+  return tonumber(tail) + tonumber(m[2]) <= tonumber(m[3])
+end
+if not tail or not there() then
   return lost('the last record, position ' .. (tail or 'unknown') .. ', is missing')
 end
 
