@@ -18,7 +18,9 @@ local o = call('HMGET', ORDER, 'incarnation', 'revision', 'cluster', 'corrupt')
 if not o[1] then
   if ARGV[4] == '1' then return { run, 'missing', '0', '' } end
   call('HSET', ORDER, 'incarnation', ARGV[2], 'revision', '1', 'compacted', '-1', 'cluster', ARGV[5], 'recovered', int(now_ms()))
-  call('HSET', META, 'tail', '0', 'stamped', '0', 'bytes', '0', 'delta', '0', 'swept', '1', 'cleared', '1')
+  -- No distance of a revision from its position is this one: the first cut begins a run,
+  -- also where as many keys were loaded as there were revisions.
+  call('HSET', META, 'tail', '0', 'stamped', '0', 'bytes', '0', 'delta', '-9007199254740991', 'swept', '1', 'cleared', '1')
   o[2] = '1'
 elseif o[3] ~= ARGV[5] then
   return { run, 'foreign' }

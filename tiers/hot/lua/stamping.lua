@@ -110,11 +110,13 @@ local function stamp(cuts, horizon, compacted)
     call('HDEL', STEPS, unpack(done))
     call('HSET', META, 'stamped', int(stamped), 'delta', int(delta))
   end
-  if status == DONE then
-    local o = call('HMGET', ORDER, 'revision', 'compacted')
-    if tonumber(o[1]) < horizon or tonumber(o[2]) < compacted then
-      call('HSET', ORDER, 'revision', int(math.max(horizon, tonumber(o[1]))), 'compacted', int(math.max(compacted, tonumber(o[2]))))
-    end
+  if status ~= DONE then horizon, compacted = 0, -1 end
+  -- Revisions grow with positions: up to that of the last one stamped nothing is missing.
+  -- A reader at a lower horizon would take the index for what it was there.
+  if batches > 0 then horizon = math.max(horizon, stamped + delta) end
+  local o = call('HMGET', ORDER, 'revision', 'compacted')
+  if tonumber(o[1]) < horizon or tonumber(o[2]) < compacted then
+    call('HSET', ORDER, 'revision', int(math.max(horizon, tonumber(o[1]))), 'compacted', int(math.max(compacted, tonumber(o[2]))))
   end
   return status, stamped
 end
