@@ -99,6 +99,8 @@ if ended ~= '' then
   call('HDEL', LEASES, ended)
   call('ZREM', DUE, ended)
   call('ZREMRANGEBYLEX', SHARERS, '[' .. ended, above(ended))
+  -- What is left are keys that were given away: another lease of that number has none of them.
+  call('ZREMRANGEBYLEX', LEASED, '[' .. ended, above(ended))
 end
 if ARGV[9] ~= '' then
   epoch = epoch + 1
