@@ -78,6 +78,9 @@ func (s *shard) readKeys(ctx context.Context, epoch hot.Epoch, gets []hot.KeyRea
 		if err != nil {
 			return nil, err
 		}
+		if a.epoch > epoch {
+			return nil, errStaleMap // the shard itself learns later than the sequencer that it has given keys away
+		}
 		stamp := stampOf(a)
 		if a.complete() {
 			results, err := s.client.GetsAt(ctx, epoch, stamp, a.Ordered, pageBytes, gets)
