@@ -161,7 +161,9 @@ func (k *Keyspace) listOnce(ctx context.Context, q listQuery) (listing, error) {
 	for {
 		m := k.shardMap()
 		if q.span.Empty() {
-			return k.countHome(ctx, hot.KeySpan([]byte{0}), q.at, hot.EpochAny) // revisions are checked all the same
+			l, err := k.countHome(ctx, hot.KeySpan([]byte{0}), q.at, hot.EpochAny) // revisions are checked all the same
+			l.count = 0
+			return l, err
 		}
 		pieces := m.at(q.at).split(q.span)
 		var l listing
