@@ -86,6 +86,9 @@ func (k *Keyspace) crossOnce(ctx context.Context, concern func(*mapVersion) []ho
 			continue
 		}
 		s, err := k.shard(id)
+		if errors.Is(err, errStaleMap) {
+			return nil, errStarted
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -93,6 +96,7 @@ func (k *Keyspace) crossOnce(ctx context.Context, concern func(*mapVersion) []ho
 	}
 	sortShards(c.shards)
 	if err := c.take(ctx); err != nil {
+		c.release(ctx) // a call without an answer may have taken it
 		return nil, err
 	}
 	k.step("ticket")
@@ -279,6 +283,7 @@ func (c *crossing) plan(ctx context.Context, p planned) (hot.Outcome, Revision, 
 		return 0, 0, errStarted
 	}
 	if err != nil {
+		c.release(ctx) // or it is carried out, if it was decided all the same
 		return 0, 0, translate(err)
 	}
 	if outcome != hot.OutcomeThen {
@@ -286,7 +291,10 @@ func (c *crossing) plan(ctx context.Context, p planned) (hot.Outcome, Revision, 
 		return outcome, revision, nil
 	}
 	c.k.step("plan")
-	if err := c.k.carryOut(ctx, c.token, revision, parts); err != nil {
+	// Others wait for the locks, also where the caller does not wait for this any more.
+	carrying, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.k.settings.RequestTimeout)
+	defer cancel()
+	if err := c.k.carryOut(carrying, c.token, revision, parts); err != nil {
 		c.k.logger.Warn("a plan is left for others to carry out", "revision", int64(revision), "cause", err)
 	}
 	return outcome, revision, nil
@@ -321,8 +329,11 @@ func (k *Keyspace) carryOut(ctx context.Context, t hot.Token, revision Revision,
 // apply does what a plan says on one shard. One that is gone has nothing to be done.
 func (k *Keyspace) apply(ctx context.Context, t hot.Token, revision Revision, p *planPart) error {
 	s, err := k.shard(p.Shard)
-	if err != nil {
+	if errors.Is(err, errStaleMap) {
 		return nil
+	}
+	if err != nil {
+		return err
 	}
 	part := hot.Part{Position: p.Position, Effects: p.Effects, Begun: p.Begun, Ended: p.Ended, Gate: p.Gate}
 	for {
@@ -371,7 +382,7 @@ func (k *Keyspace) settle(ctx context.Context, t hot.Token, patience time.Durati
 	}
 	var failures []error
 	for _, other := range k.others() {
-		if err := other.client.Unlock(ctx, t); err != nil {
+		if err := other.client.Unlock(ctx, t); err != nil && !errors.Is(err, hot.ErrGone) {
 			failures = append(failures, translate(err))
 		}
 	}

@@ -95,6 +95,11 @@ func (l *commitLane) order(ctx context.Context, a appended) []*commitItem {
 		if err != nil && errors.Is(err, ErrOutcomeUnknown) && ctx.Err() == nil {
 			continue // ordering twice is as good as once
 		}
+		if errors.Is(err, ErrCorrupt) { // nothing is ordered, nor told to anyone, until that is over
+			l.lane = nil
+			failAll(a.items, err)
+			return nil
+		}
 		if err != nil {
 			l.lane = nil
 			failAll(a.items, fmt.Errorf("%w: order shard %d: %w", ErrOutcomeUnknown, l.s.id, err))

@@ -53,6 +53,9 @@ func (k *Keyspace) care(ctx context.Context) error {
 			continue
 		}
 		summary, err := k.careFor(ctx, s)
+		if errors.Is(err, errStaleMap) {
+			continue // gone since the map was read
+		}
 		if err != nil {
 			failures = append(failures, err)
 			continue

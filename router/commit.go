@@ -191,7 +191,10 @@ func (k *Keyspace) commit(ctx context.Context, t *hot.Transaction) (committed, e
 				return committed{}, errAcross
 			}
 			var err error
-			if s, err = k.shard(id); err != nil {
+			if s, err = k.shard(id); errors.Is(err, errStaleMap) {
+				continue
+			}
+			if err != nil {
 				return committed{}, err
 			}
 		}
@@ -246,7 +249,7 @@ func translate(err error) error {
 		{hot.ErrUnknown, ErrOutcomeUnknown}, {hot.ErrUnavailable, ErrUnavailable}, {hot.ErrCorrupt, ErrCorrupt},
 		{hot.ErrOutOfMemory, ErrNoSpace}, {hot.ErrCompacted, ErrCompacted}, {hot.ErrFuture, ErrFutureRevision},
 		{hot.ErrLeaseNotFound, ErrLeaseNotFound}, {hot.ErrLeaseExists, ErrLeaseExists}, {hot.ErrNoSpace, ErrNoSpace},
-		{hot.ErrMissing, ErrCorrupt}, {hot.ErrStaleMap, errStaleMap}, {hot.ErrLocked, ErrUnavailable}, {hot.ErrTicket, ErrUnavailable},
+		{hot.ErrMissing, ErrCorrupt}, {hot.ErrStaleMap, errStaleMap}, {hot.ErrGone, errStaleMap}, {hot.ErrLocked, ErrUnavailable}, {hot.ErrTicket, ErrUnavailable},
 	}
 	for _, p := range pairs {
 		if errors.Is(err, p.from) {

@@ -56,6 +56,14 @@ func (k *Keyspace) compactOnce(ctx context.Context, rev Revision) (hot.CompactRe
 
 // sweepAll drops one stretch on each shard, and says whether nothing is left to drop.
 func (k *Keyspace) sweepAll(ctx context.Context) (bool, error) {
+	done, err := k.sweepShards(ctx)
+	if errors.Is(err, errStaleMap) { // another frontend has dropped a shard
+		return false, k.reloadMap(ctx)
+	}
+	return done, err
+}
+
+func (k *Keyspace) sweepShards(ctx context.Context) (bool, error) {
 	home, err := k.sweep(ctx, k.home, 0)
 	if err != nil {
 		return false, err

@@ -28,6 +28,18 @@ func (k *Keyspace) Events(ctx context.Context, from Revision, maxBytes int, prev
 
 // events reads a run of revisions from all shards that have any of them.
 func (k *Keyspace) events(ctx context.Context, q hot.EventsQuery) (hot.EventsPage, error) {
+	for {
+		page, err := k.eventsOnce(ctx, q)
+		if !errors.Is(err, errStaleMap) {
+			return page, err
+		}
+		if err := k.reloadMap(ctx); err != nil {
+			return page, err
+		}
+	}
+}
+
+func (k *Keyspace) eventsOnce(ctx context.Context, q hot.EventsQuery) (hot.EventsPage, error) {
 	if m := k.shardMap(); len(m.versions) == 1 && m.now().alone() {
 		page, err := k.hot.Events(ctx, q)
 		if err != nil {

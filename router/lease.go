@@ -158,15 +158,21 @@ func (k *Keyspace) allLeasedKeys(ctx context.Context, l *hot.Lease) ([][]byte, e
 			continue
 		}
 		s, err := k.shard(id)
+		if err == nil {
+			err = s.stampTo(ctx, now.revision)
+		}
+		var found [][]byte
+		if err == nil {
+			found, err = s.client.LeasedKeys(ctx, l.ID)
+		}
+		if err = translate(err); errors.Is(err, errStaleMap) {
+			if err := k.reloadMap(ctx); err != nil {
+				return nil, err
+			}
+			return k.allLeasedKeys(ctx, l)
+		}
 		if err != nil {
 			return nil, err
-		}
-		if err := s.stampTo(ctx, now.revision); err != nil {
-			return nil, err
-		}
-		found, err := s.client.LeasedKeys(ctx, l.ID)
-		if err != nil {
-			return nil, translate(err)
 		}
 		keys = append(keys, ownedBy(m, id, found)...)
 	}

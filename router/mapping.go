@@ -264,10 +264,11 @@ func (k *Keyspace) dropHistory(ctx context.Context, limit Revision) (bool, error
 			return false, err
 		}
 		if _, needs := needed[id]; !needs && id != hot.HomeShard {
-			if err := s.client.Destroy(ctx); err != nil {
+			// In this order nobody takes it into service again.
+			if err := k.hot.ForgetShard(ctx, id); err != nil {
 				return false, translate(err)
 			}
-			if err := k.hot.ForgetShard(ctx, id); err != nil {
+			if err := s.client.Destroy(ctx); err != nil {
 				return false, translate(err)
 			}
 			k.logger.Info("a shard is gone: no readable revision needs it", "shard", int(id))

@@ -419,10 +419,10 @@ func (k *Keyspace) undoMove(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.client.Destroy(ctx); err != nil {
+	if err := k.hot.ForgetShard(ctx, card.Shard); err != nil {
 		return translate(err)
 	}
-	if err := k.hot.ForgetShard(ctx, card.Shard); err != nil {
+	if err := s.client.Destroy(ctx); err != nil {
 		return translate(err)
 	}
 	k.closeShards(k.shardMap())

@@ -117,14 +117,20 @@ func (k *Keyspace) openShard(id hot.Shard, endpoint int, m *shardMap) (*shard, e
 	return s, nil
 }
 
-// shard is a shard that the map names.
+// shard is a shard that the map names. The error is ErrStopped, or errStaleMap: a newer
+// map does not name it any more.
 func (k *Keyspace) shard(id hot.Shard) (*shard, error) {
 	k.shardsMu.Lock()
 	defer k.shardsMu.Unlock()
 	if s, ok := k.shards[id]; ok {
 		return s, nil
 	}
-	return nil, fmt.Errorf("%w: shard %d is not known", ErrInternal, id)
+	select {
+	case <-k.stopped:
+		return nil, ErrStopped
+	default:
+		return nil, fmt.Errorf("%w: there is no shard %d", errStaleMap, id)
+	}
 }
 
 // others are all shards but the home shard.

@@ -36,6 +36,8 @@ var (
 	ErrMissing = errors.New("record missing")
 	// ErrStaleMap: the call was routed by an old shard map; it did not run.
 	ErrStaleMap = errors.New("the shard map has changed")
+	// ErrGone: the shard has been removed for good; the call did not run.
+	ErrGone = errors.New("the shard is gone")
 	// ErrLocked: a transaction over several shards, or a move, holds the shard; the call
 	// did not run. It comes as a *LockedError.
 	ErrLocked = errors.New("the shard is locked")
@@ -90,6 +92,8 @@ func classifyReply(text string) error {
 		return fmt.Errorf("%w: %s", errNotRun, text)
 	case "TIERD_STALE":
 		return ErrStaleMap
+	case "TIERD_GONE":
+		return ErrGone
 	case "TIERD_BUSY":
 		return &LockedError{Token: Token(rest)}
 	case "TIERD_TICKET":

@@ -5,12 +5,13 @@
 --   it), 3 incarnation to take if one is needed (16 hex digits).
 -- Reply: incarnation, last ordered position, whether the shard had a life before,
 --   cluster id, gate ('' for none).
--- Errors: TIERD_FORMER: that life has been replaced by another: a primary that was
+-- Errors: TIERD_GONE: the shard has been removed for good. TIERD_FORMER: that life has been replaced by another: a primary that was
 --   away and does not know that a replica was promoted.
 
 local s, failure = state()
 if failure then return failure end
 local name = int(tonumber(ARGV[1]))
+if call('HEXISTS', SHARDS, name .. ':gone') == 1 then return redis.error_reply('TIERD_GONE the shard has been removed') end
 local known = call('HMGET', SHARDS, name .. ':run', name .. ':incarnation', name .. ':len', name .. ':entered', name .. ':gate', name .. ':former')
 local cluster = call('HGET', ORDER, 'cluster')
 if known[1] == ARGV[2] then return { known[2], known[3] or '0', known[4] or '0', cluster, known[5] or '' } end

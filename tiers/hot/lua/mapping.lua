@@ -5,7 +5,7 @@
 --   'text', 2 name, 3 value it must have ('' for none), 4 new value ('' removes it).
 --      Reply 'ok', also where it has the new value already; else 'changed'.
 --   'drop', then epochs: versions that no readable revision needs. Reply 'ok'.
---   'forget', 2 shard: one that is gone. Reply 'ok'.
+--   'forget', 2 shard: one that is gone, and its number with it. Reply 'ok'.
 
 local s, failure = state()
 if failure then return failure end
@@ -28,4 +28,5 @@ call('ZREMRANGEBYLEX', ORDERED, '[' .. tag, '(' .. pack(SHARD_FORMAT, tonumber(A
 for _, name in ipairs({ 'len', 'last', 'run', 'incarnation', 'entered', 'gate', 'former', 'corrupt' }) do
   call('HDEL', SHARDS, int(tonumber(ARGV[2])) .. ':' .. name)
 end
+call('HSET', SHARDS, int(tonumber(ARGV[2])) .. ':gone', '1')
 return 'ok'
