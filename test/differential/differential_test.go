@@ -11,10 +11,10 @@ import (
 	"testing"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/tierd/tierd/test/answers"
-	"github.com/tierd/tierd/test/cluster"
 	"github.com/tierd/tierd/test/oracle"
 )
 
@@ -46,7 +46,7 @@ func TestSameAnswersAsEtcd(t *testing.T) {
 	for round := range *roundsFlag {
 		seed := seedOf(round)
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
-			t.Logf("repeat with: go test ./test/differential -run Answers -seed %d -steps %d", seed, *stepsFlag)
+			t.Logf("repeat with: go test ./test/differential -run Answers -seed %d -steps %d -shards %d", seed, *stepsFlag, *shardsFlag)
 			start(t, seed).play(*stepsFlag)
 		})
 	}
@@ -61,18 +61,25 @@ type game struct {
 	step int
 	// tallies say of each method how often it was answered and refused.
 	tallies map[string]*tally
+	// steady ends the changes of the shard map.
+	steady func()
 }
 
 type tally struct{ answered, refused int }
 
-// start starts an etcd and a tierd of two frontends, which answer in turns.
+// start starts an etcd and a tierd of several frontends, which answer in turns.
 func start(t *testing.T, seed uint64) *game {
-	tierd := cluster.Start(t, cluster.Options{Frontends: 2})
+	tierd, steady := startTierd(t, seed)
+	var frontends []*clientv3.Client
+	for _, f := range tierd.Frontends {
+		frontends = append(frontends, f.Client())
+	}
 	return &game{
 		T:         t,
+		steady:    steady,
 		generator: newGenerator(mathrand.New(mathrand.NewPCG(seed, 0))),
 		etcd:      over("etcd", oracle.Start(t, oracle.Options{}).Client()),
-		tierd:     over("tierd", tierd.Frontends[0].Client(), tierd.Frontends[1].Client()),
+		tierd:     over("tierd", frontends...),
 		tallies:   make(map[string]*tally),
 	}
 }
@@ -93,6 +100,7 @@ func (g *game) play(steps int) {
 	g.compareSnapshots()
 	g.refusals()
 	g.chosenLeases()
+	g.steady()
 	g.corrupted()
 	g.report(steps)
 }

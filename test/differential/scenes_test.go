@@ -32,7 +32,9 @@ func (g *game) scene() {
 	case 4:
 		g.shortLease()
 	case 5:
-		g.noSpace()
+		if *shardsFlag == 1 {
+			g.noSpace()
+		}
 	}
 }
 

@@ -18,7 +18,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/tierd/tierd/test/cluster"
 	"github.com/tierd/tierd/test/oracle"
 )
 
@@ -60,7 +59,7 @@ func TestSameWatchesAsEtcd(t *testing.T) {
 	for round := range *roundsFlag {
 		seed := seedOf(round)
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
-			t.Logf("repeat with: go test ./test/differential -run Watches -seed %d", seed)
+			t.Logf("repeat with: go test ./test/differential -run Watches -seed %d -shards %d", seed, *shardsFlag)
 			sameWatches(t, seed)
 		})
 	}
@@ -68,7 +67,7 @@ func TestSameWatchesAsEtcd(t *testing.T) {
 
 func sameWatches(t *testing.T, seed uint64) {
 	etcd := oracle.Start(t, oracle.Options{Configure: func(c *embed.Config) { c.WatchProgressNotifyInterval = notifyInterval }})
-	tierd := cluster.Start(t, cluster.Options{Frontends: 2, Args: []string{"--watch-progress-notify-interval", notifyInterval.String()}})
+	tierd, _ := startTierd(t, seed, "--watch-progress-notify-interval", notifyInterval.String())
 	clients := []*clientv3.Client{etcd.Client(), tierd.Frontends[0].Client()}
 	watchers := []*clientv3.Client{clients[0], tierd.Frontends[1].Client()} // what one frontend writes, the other tells
 	g := newGenerator(mathrand.New(mathrand.NewPCG(seed, 1)))
