@@ -60,7 +60,12 @@ func (l *commitLane) append(ctx context.Context, epoch hot.Epoch, batch []*commi
 	if len(rest) > 0 {
 		a.tail = reply.Tail // what they wait for may be someone else's
 	}
-	return append(l.order(ctx, a), rest...), nil
+	back, err := l.order(ctx, a)
+	if err != nil {
+		failAll(rest, err) // they wait for what cannot be ordered
+		return nil, nil
+	}
+	return append(back, rest...), nil
 }
 
 func (a *appended) add(place int, it *commitItem, p hot.Position, r *hot.TransactionResult) {
@@ -81,14 +86,20 @@ func (l *commitLane) resolvedAppend(ctx context.Context, batch []*commitItem, re
 		a.incarnation = resolved[i].Incarnation
 		a.add(i, it, hot.Position(resolved[i].Revision), nil)
 	}
-	return append(rest, l.order(ctx, a)...)
+	back, err := l.order(ctx, a)
+	if err != nil {
+		failAll(rest, err)
+		return nil
+	}
+	return append(rest, back...)
 }
 
 // order has the sequencer give revisions to what was appended, and answers it. This is
-// the commit point. It gives back what has to be appended again.
-func (l *commitLane) order(ctx context.Context, a appended) []*commitItem {
+// the commit point. It gives back what has to be appended again. With an error it has
+// told everyone whose outcome it leaves open; it is for those that have none.
+func (l *commitLane) order(ctx context.Context, a appended) ([]*commitItem, error) {
 	if a.tail == 0 {
-		return nil
+		return nil, nil
 	}
 	for {
 		answer, err := l.k.ask(ctx, hot.Ask{Shard: l.s.id, Incarnation: a.incarnation, Tail: a.tail, After: l.s.after()})
@@ -98,37 +109,37 @@ func (l *commitLane) order(ctx context.Context, a appended) []*commitItem {
 		if errors.Is(err, ErrCorrupt) { // nothing is ordered, nor told to anyone, until that is over
 			l.lane = nil
 			failAll(a.items, err)
-			return nil
+			return nil, err
 		}
 		if err != nil {
 			l.lane = nil
 			failAll(a.items, fmt.Errorf("%w: order shard %d: %w", ErrOutcomeUnknown, l.s.id, err))
-			return nil
+			return nil, fmt.Errorf("%w: order shard %d: %w", ErrUnavailable, l.s.id, err)
 		}
 		if answer.Superseded {
 			return l.superseded(ctx, a)
 		}
 		l.s.learn(answer)
-		return l.answer(ctx, a, answer)
+		return l.answer(ctx, a, answer), nil
 	}
 }
 
 // superseded handles a batch whose shard has begun another incarnation before it was
 // ordered: it is there still, and can be ordered, or it is gone, and nobody knows of it.
-func (l *commitLane) superseded(ctx context.Context, a appended) []*commitItem {
+func (l *commitLane) superseded(ctx context.Context, a appended) ([]*commitItem, error) {
 	if len(a.items) == 0 {
-		return nil
+		return nil, nil
 	}
 	l.lane.Reopen()
 	resolved, done, err := l.s.client.Resolve(ctx, l.lane, a.size)
 	if err != nil {
 		l.lane = nil
 		failAll(a.items, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err))
-		return nil
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	if !done {
 		l.lane = nil
-		return a.items
+		return a.items, nil
 	}
 	a.incarnation = resolved[a.places[0]].Incarnation
 	return l.order(ctx, a)
