@@ -42,7 +42,7 @@ func openShards(ctx context.Context, settings shardSettings) (_ shardMap, closeA
 	}
 	closers = append(closers, fleet.Close)
 	keyspace, err := router.Open(ctx, router.Settings{
-		Keyspace: settings.Keyspace, Name: "tierd shard", MemberID: id, QuotaBytes: math.MaxInt64, RequestTimeout: requestTimeout, Unlisted: true,
+		Keyspace: settings.Keyspace, Name: "tierd shard", MemberID: id, QuotaBytes: math.MaxInt64, RequestTimeout: requestTimeout, Unlisted: true, Step: settings.Step,
 	}, router.Components{Fleet: fleet, Logger: logger, Random: rand.Reader})
 	if err != nil {
 		return nil, nil, err

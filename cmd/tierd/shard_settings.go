@@ -15,6 +15,8 @@ type shardSettings struct {
 	// ReplicaAcks is for what a move copies, which is as precious as what clients
 	// wrote.
 	ReplicaAcks int
+	// Step is told of the steps of changes over several shards; nil but in tests.
+	Step func(string)
 }
 
 // sharedSettings are the flags of tierd serve that the shard commands have too.
@@ -52,7 +54,7 @@ func (t *shardTool) settings(cmd *cobra.Command) (shardSettings, error) {
 	if c.HotTier.Local {
 		return shardSettings{}, usage("%s needs --hot-tier at a URL: the private Redis of tierd serve --hot-tier local listens on unix://DATA-DIR/redis/redis.sock while that runs", cmd.CommandPath())
 	}
-	return shardSettings{Keyspace: t.serve.keyspace, HotTier: c.HotTier, ReplicaAcks: c.ReplicaAcks}, nil
+	return shardSettings{Keyspace: t.serve.keyspace, HotTier: c.HotTier, ReplicaAcks: c.ReplicaAcks, Step: killAt(t.environ)}, nil
 }
 
 // settle tells a flag set that one of its flags was given, through another set that
