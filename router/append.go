@@ -167,11 +167,13 @@ func (l *commitLane) answer(ctx context.Context, a appended, answer sequenced) [
 	return nil
 }
 
-// learn keeps what the next call tells the shard.
+// learn keeps what the next call tells the shard. That one may meet a later incarnation:
+// what it appends is only ordered in the one that it was appended in.
 func (s *shard) learn(a sequenced) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ahead = stampOf(a)
+	s.ahead.Incarnation = ""
 }
 
 // revisionOf finds the revision of a position whose cut the sequencer did not name: it

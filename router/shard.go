@@ -83,6 +83,7 @@ func (s *shard) note(stamped hot.Position, horizon Revision) {
 func (s *shard) back(stamped hot.Position) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.ahead = hot.Stamp{Compacted: -1} // it begins behind where the shard was
 	if stamped < s.stamped {
 		s.stamped, s.horizon = stamped, 0
 	}
@@ -132,8 +133,11 @@ func (s *shard) stampTo(ctx context.Context, r Revision) error {
 }
 
 // unstamped does what has to be done before stamping can go on; another error than
-// that it did not get on is given back.
+// that it did not get on is given back. The caller asks the sequencer anew.
 func (s *shard) unstamped(ctx context.Context, err error) error {
+	if errors.Is(err, hot.ErrSuperseded) && ctx.Err() == nil {
+		return nil
+	}
 	var failure *hot.UnstampedError
 	if !errors.As(err, &failure) || ctx.Err() != nil {
 		return translate(err)

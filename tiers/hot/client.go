@@ -255,7 +255,7 @@ func (c *Client) command(l *life, script string, args ...any) []any {
 // failed says what the failure of a call means, and ends the life if it is that.
 func (c *Client) failed(l *life, err error) error {
 	err = classify(err)
-	if errors.Is(err, errStale) {
+	if errors.Is(err, errStale) || errors.Is(err, ErrSuperseded) {
 		l.retired.Store(true)
 	}
 	return err

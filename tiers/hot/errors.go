@@ -45,6 +45,9 @@ var (
 	ErrTicket = errors.New("the ticket has been given to someone else")
 	// ErrNoKeyspace: the keyspace does not exist, and is not to be made.
 	ErrNoKeyspace = errors.New("no such keyspace")
+	// ErrSuperseded: the caller goes by another incarnation of the shard; the call did not
+	// run. Either the shard or what the caller was told is older.
+	ErrSuperseded = errors.New("another incarnation of the shard was meant")
 	// ErrReply: a reply that does not follow its script's format.
 	ErrReply = errors.New("malformed reply")
 )
@@ -86,6 +89,8 @@ func classifyReply(text string) error {
 	// What Redis says before it runs anything.
 	case "LOADING", "MASTERDOWN", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MOVED", "ASK", "MISCONF", "NOREPLICAS":
 		return fmt.Errorf("%w: %s", errNotRun, text)
+	case "TIERD_MEANT":
+		return fmt.Errorf("%w: %s", ErrSuperseded, rest)
 	case "TIERD_CORRUPT":
 		return fmt.Errorf("%w: %s", ErrCorrupt, rest)
 	case "TIERD_FORMER":

@@ -76,7 +76,7 @@ local function stamp(cuts, horizon, compacted)
   local to, batches, status, done = index_changes(), 0, DONE, {}
   local through, meant = parse('>I7c16', cuts)
   if meant ~= NO_INCARNATION and meant ~= incarnation then
-    error({ err = 'TIERD_INCARNATION the sequencer has adopted another incarnation' })
+    error({ err = 'TIERD_MEANT the caller means another incarnation' })
   end
   for at = 24, #cuts, CUT_SIZE do
     local from, upto, r, plan = parse(CUT_FORMAT, cuts, at)
