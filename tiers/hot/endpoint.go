@@ -159,7 +159,9 @@ func (e Endpoint) String() string {
 func (e Endpoint) NewClient() redis.UniversalClient {
 	switch e.kind {
 	case kindCluster:
-		return redis.NewClusterClient(e.clusterOptions())
+		client := redis.NewClusterClient(e.clusterOptions())
+		client.OnNewNode(func(node *redis.Client) { node.AddHook(deadNodes{client}) })
+		return client
 	case kindSentinel:
 		return redis.NewFailoverClient(e.sentinelOptions())
 	default:
@@ -179,6 +181,7 @@ func withDefault[T comparable](value, fallback T) T {
 func (e Endpoint) singleOptions() *redis.Options {
 	o := e.single
 	o.MaxRetries = -1
+	o.DialerRetries = 1 // whoever calls has pauses of its own
 	o.Protocol = 3
 	o.ContextTimeoutEnabled = true
 	o.DisableIdentity = true
@@ -194,6 +197,7 @@ func (e Endpoint) singleOptions() *redis.Options {
 func (e Endpoint) clusterOptions() *redis.ClusterOptions {
 	o := e.cluster
 	o.MaxRetries = -1
+	o.DialerRetries = 1 // whoever calls has pauses of its own
 	// go-redis spends redirects on broken connections too, which would repeat a
 	// write that may have run.
 	o.MaxRedirects = -1
@@ -212,6 +216,7 @@ func (e Endpoint) clusterOptions() *redis.ClusterOptions {
 func (e Endpoint) sentinelOptions() *redis.FailoverOptions {
 	o := e.sentinel
 	o.MaxRetries = -1
+	o.DialerRetries = 1 // whoever calls has pauses of its own
 	o.Protocol = 3
 	o.ContextTimeoutEnabled = true
 	o.DisableIdentity = true
