@@ -1,0 +1,9 @@
+package shards_test
+
+import (
+	"testing"
+
+	"github.com/tierd/tierd/test/session"
+)
+
+func TestMain(m *testing.M) { session.VerifyTestMain(m) }
