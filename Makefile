@@ -7,7 +7,7 @@ ARGS ?=
 TEST_TIMEOUT ?= 10m
 
 .DEFAULT_GOAL := help
-.PHONY: help build run redis compiler test lint test-valkey e2e-etcdctl e2e-kubernetes bench crash torture model clean
+.PHONY: help build run redis compiler test lint test-valkey e2e-etcdctl e2e-kubernetes bench crash torture shards model clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,16 +62,24 @@ torture: DURATION ?= 10m
 torture: redis ## kill and pause processes for DURATION while clients and watches write down all they are told, and check it
 	$(GO) test ./test/torture -count 1 -v -timeout 0 -run TestTorture -duration $(DURATION) $(if $(SEED),-seed $(SEED)) $(if $(RACE),-instrumented)
 
+# MOVES is the number of splits, moves and merges under load; SEED repeats them.
+shards: MOVES ?= 100
+shards: SEED ?= 0
+shards: redis ## change the shard map MOVES times under load, and kill frontends and movers at every step
+	$(GO) test ./test/shards -count 1 -v -timeout 0 -moves $(MOVES) -seed $(SEED)
+
 model: ## explore every interleaving of the protocol between shards, at larger sizes (docs/model.md, about 5 minutes)
 	TIERD_MODEL_SIZE=large $(GO) test -count 1 -v -timeout 60m -parallel 2 ./test/model
 
 # ROUNDS random sequences of STEPS requests; SEED is the first one's (0: each takes the clock).
+# The keys lie on SHARDS shards, whose ranges split, move and merge meanwhile.
 differential: ROUNDS ?= 20
 differential: STEPS ?= 5000
 differential: SEED ?= 0
+differential: SHARDS ?= 3
 differential: redis ## compare tierd's answers and watches with etcd's (ROUNDS of STEPS; SEED=n repeats one)
 	$(GO) test -count 1 -v -timeout 0 -run 'Same(Answers|Watches)AsEtcd' ./test/differential \
-		-seed $(SEED) -steps $(STEPS) -rounds $(ROUNDS)
+		-seed $(SEED) -steps $(STEPS) -rounds $(ROUNDS) -shards $(SHARDS)
 
 # DURATION is of each target.
 fuzz: DURATION ?= 1m
