@@ -3,6 +3,8 @@ package router
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/tierd/tierd/tiers/hot"
@@ -47,20 +49,19 @@ func (k *Keyspace) care(ctx context.Context) error {
 		return err
 	}
 	all := &sizes{noSpace: now.noSpace, bytes: make(map[hot.Shard]int64), keys: make(map[hot.Shard]int64)}
-	var failures []error
-	for _, s := range k.others() {
-		if !k.named(s) {
+	shards := slices.DeleteFunc(k.others(), func(s *shard) bool { return !k.named(s) })
+	summaries, failures := make([]hot.ShardSummary, len(shards)), make([]error, len(shards))
+	var caring sync.WaitGroup
+	for i, s := range shards { // one that is out of reach must not keep the others waiting
+		caring.Go(func() { summaries[i], failures[i] = k.careFor(ctx, s) })
+	}
+	caring.Wait()
+	for i, s := range shards {
+		if errors.Is(failures[i], errStaleMap) {
+			failures[i] = nil // gone since the map was read
 			continue
 		}
-		summary, err := k.careFor(ctx, s)
-		if errors.Is(err, errStaleMap) {
-			continue // gone since the map was read
-		}
-		if err != nil {
-			failures = append(failures, err)
-			continue
-		}
-		all.bytes[s.id], all.keys[s.id] = summary.Bytes, summary.Keys
+		all.bytes[s.id], all.keys[s.id] = summaries[i].Bytes, summaries[i].Keys
 	}
 	if home := k.summary.Load(); home != nil {
 		all.bytes[hot.HomeShard], all.keys[hot.HomeShard] = home.Bytes, home.Keys
@@ -85,7 +86,10 @@ func (k *Keyspace) careFor(ctx context.Context, s *shard) (hot.ShardSummary, err
 	if a.revision < summary.Horizon {
 		return summary, k.behind(ctx, s, summary.Horizon, a.revision)
 	}
-	return summary, s.stampTo(ctx, a.revision)
+	if err := s.stampTo(ctx, a.revision); err != nil {
+		return summary, err
+	}
+	return summary, s.lanes.forget(ctx, s.client, k.summary.Load(), time.Now())
 }
 
 // behind says that the sequencer has lost revisions that a shard knows of.

@@ -29,6 +29,8 @@ type shard struct {
 	stamped hot.Position
 	horizon Revision
 	recent  recentWrites
+	// lanes belong to the goroutine that looks after the shards.
+	lanes oldLanes
 	// ahead is what the next append tells the shard of the order.
 	ahead hot.Stamp
 }

@@ -28,9 +28,9 @@ import (
 const (
 	// MemberGood is how long a heartbeat proves that a frontend is alive.
 	MemberGood = 5 * time.Second
-	// memberKept is how long a silent frontend is remembered, for the outcomes
+	// MemberKept is how long a silent frontend is remembered, for the outcomes
 	// of its last calls.
-	memberKept = time.Hour
+	MemberKept = time.Hour
 	// witnessWait is how long recovery waits for frontends that were alive.
 	witnessWait = 700 * time.Millisecond
 	// refillWait is how long the frontends may take to bring back what a shard has lost.

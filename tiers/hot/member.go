@@ -47,7 +47,7 @@ const (
 // removes it with MemberLeave. Payload is for the other frontends.
 func (c *Client) Summary(ctx context.Context, mode MemberMode, payload []byte) (Summary, error) {
 	reply, err := c.read(ctx, scriptMember, leadingRevision, string(mode), c.member, notNil(payload),
-		MemberGood.Milliseconds(), memberKept.Milliseconds())
+		MemberGood.Milliseconds(), MemberKept.Milliseconds())
 	if err != nil {
 		return Summary{}, err
 	}

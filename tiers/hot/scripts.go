@@ -25,6 +25,7 @@ const (
 	scriptAdopt    = "adopt"
 	scriptMapping  = "mapping"
 	scriptInspect  = "inspect"
+	scriptLanes    = "lanes"
 	scriptEnter    = "enter"
 	scriptAccept   = "accept"
 	scriptGiveUp   = "giveup"
@@ -51,7 +52,7 @@ func saltedScripts() []string {
 		scriptCommit, scriptRead, scriptEvents, scriptLease, scriptMember,
 		scriptAlarm, scriptCompact, scriptHistory, scriptResolve, scriptFence,
 		scriptAppend, scriptStamp, scriptApply, scriptLock, scriptLoad, scriptPurge, scriptLeased,
-		scriptSequence, scriptTicket, scriptPlan, scriptAdopt, scriptMapping, scriptInspect,
+		scriptSequence, scriptTicket, scriptPlan, scriptAdopt, scriptMapping, scriptInspect, scriptLanes,
 	}
 }
 

@@ -177,3 +177,21 @@ func (c *Client) SpanSummary(ctx context.Context, s Span) (SpanSummary, error) {
 	out := SpanSummary{Keys: d.int8(), Written: d.int8(), Sampled: d.int8(), Middle: d.text(), WrittenMiddle: d.text()}
 	return out, d.end()
 }
+
+// ForgetLanes removes the outcomes of the calls of members, and names the members that
+// have some left.
+func (c *Client) ForgetLanes(ctx context.Context, members []uint64) ([]uint64, error) {
+	gone := []byte{}
+	for _, m := range members {
+		gone = binary.BigEndian.AppendUint64(gone, m)
+	}
+	reply, err := c.read(ctx, scriptLanes, nil, gone)
+	if err != nil {
+		return nil, err
+	}
+	var left []uint64
+	for ; len(reply) >= 8; reply = reply[8:] {
+		left = append(left, binary.BigEndian.Uint64(reply))
+	}
+	return left, nil
+}
