@@ -120,8 +120,12 @@ func (s *shard) serveReads(batch []*readItem) {
 
 // CurrentRevision implements API.
 func (k *Keyspace) CurrentRevision(ctx context.Context) (current, compacted Revision, err error) {
-	answer, err := k.home.gets.do(ctx, keyRead{epoch: hot.EpochAny})
-	return answer.Revision, answer.Compacted, err
+	for {
+		answer, err := k.home.gets.do(ctx, keyRead{epoch: hot.EpochAny})
+		if !errors.Is(err, errStaleMap) { // others of the same batch may go by an old map
+			return answer.Revision, answer.Compacted, err
+		}
+	}
 }
 
 func keyValue(i *hot.Item) *mvccpb.KeyValue {

@@ -46,9 +46,11 @@ local function unsettled_within(kind, a, b)
   return false
 end
 
--- unchanged says whether no event after revision r touched the span.
+-- unchanged says whether no event after revision r touched the span. What a shard was
+-- filled with is without its events.
 local function unchanged(kind, a, b, r)
   if revision - r > UNCHANGED_REVISIONS_MAX then return false end
+  if not ordered and r < tonumber(call('HGET', META, 'through') or 0) then return false end
   if ordered then flush() end
   local STEP, v = 200, r + 1
   while v <= revision do

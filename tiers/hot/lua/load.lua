@@ -71,6 +71,6 @@ for i = 1, #items do
   end
 end
 for i = 1, #ARGV[3], 8 do call('HSET', LEASES, sub(ARGV[3], i, i + 7), '') end
-call('HSET', META, 'tail', int(tail), 'stamped', int(tail), 'bytes', int(bytes), 'loads', int(number))
+call('HSET', META, 'tail', int(tail), 'stamped', int(tail), 'bytes', int(bytes), 'loads', int(number), 'through', int(tonumber(ARGV[4])))
 call('HSET', ORDER, 'revision', int(math.max(s.revision, tonumber(ARGV[4]))))
 return pack('>I8', tail)
