@@ -2,9 +2,14 @@ package router_test
 
 import (
 	"crypto/rand"
+	"fmt"
 	"log/slog"
+	"slices"
 	"testing"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/tierd/tierd/router"
 	"github.com/tierd/tierd/tiers/hot"
 )
 
@@ -54,4 +59,131 @@ func TestUnchangedBeforeMove(t *testing.T) {
 			t.Errorf("unchanged since revision %d: %v, %v, want %v", at, reply.Results, err, want)
 		}
 	}
+}
+
+// moved moves all keys from one on to a new shard.
+func moved(t *testing.T, k *router.Keyspace, from string) {
+	t.Helper()
+	if err := k.Move(t.Context(), []byte(from), nil, 0, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestMoveBringsEventNumbers: once a transaction is compacted, the history still tells
+// which of its events a key is of.
+func TestMoveBringsEventNumbers(t *testing.T) {
+	t.Parallel()
+	server, _ := startRedis(t)
+	k := openFleet(t, server, 1, nil)
+	txn := &pb.TxnRequest{}
+	for _, key := range []string{"a", "b", "c"} {
+		txn.Success = append(txn.Success, &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte(key)}}})
+	}
+	if _, err := k.Txn(t.Context(), txn); err != nil {
+		t.Fatal(err)
+	}
+	moved(t, k, "b")
+	last := put(t, k, "z", "v")
+	if _, err := k.Compact(t.Context(), last, true); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	_, err := k.HashedHistory(t.Context(), 0, func(v router.Version) error {
+		got = append(got, fmt.Sprintf("%d.%d %s", v.Main, v.Sub, v.KV.Key))
+		return nil
+	})
+	if want := []string{"2.0 a", "2.1 b", "2.2 c", "3.0 z"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("history is %q, %v, want %q", got, err, want)
+	}
+}
+
+// TestAsManyKeysAsRevisions: the first event of a new shard is told, whatever the number
+// of keys that it was filled with.
+func TestAsManyKeysAsRevisions(t *testing.T) {
+	t.Parallel()
+	for keys := 1; keys <= 4; keys++ {
+		server, _ := startRedis(t)
+		k := openFleet(t, server, 1, nil)
+		for range 2 { // so that there are as many revisions as keys for one of the numbers
+			put(t, k, "a", "v")
+		}
+		txn := &pb.TxnRequest{}
+		for j := range keys {
+			txn.Success = append(txn.Success, &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: fmt.Appendf(nil, "k%d", j)}}})
+		}
+		if _, err := k.Txn(t.Context(), txn); err != nil {
+			t.Fatal(err)
+		}
+		moved(t, k, "k")
+		first := put(t, k, "k0", "v")
+		put(t, k, "k0", "w")
+		page, err := k.Events(t.Context(), first, 1<<20, false)
+		if err != nil || len(page.Events) != 2 {
+			t.Errorf("with %d keys: %d events, %v", keys, len(page.Events), err)
+		}
+	}
+}
+
+// TestLeaseOfTheSameID: a lease that is granted anew has none of the keys that the one
+// before had given to another shard.
+func TestLeaseOfTheSameID(t *testing.T) {
+	t.Parallel()
+	server, _ := startRedis(t)
+	k := openFleet(t, server, 1, nil)
+	const id = 7
+	grant := func() {
+		if _, _, err := k.LeaseGrant(t.Context(), id, 600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	grant()
+	if _, err := k.Put(t.Context(), &pb.PutRequest{Key: []byte("key"), Lease: id}); err != nil {
+		t.Fatal(err)
+	}
+	moved(t, k, "k")
+	first, err := k.LeaseRevoke(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	grant()
+	if second, err := k.LeaseRevoke(t.Context(), id); err != nil || second != first {
+		t.Errorf("revoked at %d and, without keys, at %d, %v", first, second, err)
+	}
+}
+
+// TestEmptyRange: a range that ends before it begins holds nothing.
+func TestEmptyRange(t *testing.T) {
+	t.Parallel()
+	server, _ := startRedis(t)
+	k := openFleet(t, server, 1, nil)
+	last := put(t, k, "\x00", "v")
+	if got := get(t, k, "b", "a", int64(last)); got.Count != 0 || len(got.Kvs) != 0 {
+		t.Errorf("an empty range holds %v", got)
+	}
+}
+
+// TestLastRecordGone: the home shard's last record may be dropped, or be another part of
+// its transaction than the first; the keyspace is in service all the same.
+func TestLastRecordGone(t *testing.T) {
+	t.Parallel()
+	server, _ := startRedis(t)
+	k := openFleet(t, server, 1, nil)
+	put(t, k, "key", "v")
+	moved(t, k, "k")
+	txn := &pb.TxnRequest{}
+	for _, key := range []string{"z", "a"} {
+		txn.Success = append(txn.Success, &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte(key)}}})
+	}
+	if _, err := k.Txn(t.Context(), txn); err != nil {
+		t.Fatal(err)
+	}
+	openFleet(t, server, 2, nil)
+	if _, err := k.DeleteRange(t.Context(), &pb.DeleteRangeRequest{Key: []byte("a")}); err != nil {
+		t.Fatal(err)
+	}
+	last := put(t, k, "z", "v")
+	if _, err := k.Compact(t.Context(), last, true); err != nil {
+		t.Fatal(err)
+	}
+	put(t, openFleet(t, server, 3, nil), "z", "w")
 }
