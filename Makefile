@@ -57,10 +57,12 @@ crash: ROUNDS ?= 50
 crash: redis ## kill tierd and its Redis under load, ROUNDS times
 	TIERD_CRASH_ROUNDS=$(ROUNDS) $(GO) test -race -count 1 -v -timeout 60m -run TestKills ./test/crash
 
-# SEED repeats the plan of a round; RACE=1 runs frontends built with the race detector.
+# SEED repeats the plan of a round; RACE=1 runs frontends built with the race detector;
+# SHARDS spreads the keys, and has ranges split, move and merge meanwhile.
 torture: DURATION ?= 10m
+torture: SHARDS ?= 1
 torture: redis ## kill and pause processes for DURATION while clients and watches write down all they are told, and check it
-	$(GO) test ./test/torture -count 1 -v -timeout 0 -run TestTorture -duration $(DURATION) $(if $(SEED),-seed $(SEED)) $(if $(RACE),-instrumented)
+	$(GO) test ./test/torture -count 1 -v -timeout 0 -run TestTorture -duration $(DURATION) -shards $(SHARDS) $(if $(SEED),-seed $(SEED)) $(if $(RACE),-instrumented)
 
 # MOVES is the number of splits, moves and merges under load; SEED repeats them.
 shards: MOVES ?= 100

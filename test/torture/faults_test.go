@@ -38,48 +38,53 @@ type fault struct {
 	// always says that no plan goes without it.
 	always bool
 	// What the seed has decided.
-	frontend  int
-	down, gap time.Duration
+	frontend, server int
+	down, gap        time.Duration
 }
 
 // kinds are all faults. Each leaves every process running, ready or not.
 func kinds() []fault {
 	return []fault{
 		{always: true, name: "kill a frontend", do: func(n *nemesis, f *fault) { n.kill(f.frontend); n.wait(f.down); n.start(f.frontend) }},
-		{always: true, name: "kill redis", do: func(n *nemesis, f *fault) { n.killRedis(); n.wait(f.down); n.redis.Restart() }},
+		{always: true, name: "kill redis", do: func(n *nemesis, f *fault) { n.killRedis(f); n.wait(f.down); n.servers[f.server].Restart() }},
 		{always: true, name: "kill a frontend, then redis", do: func(n *nemesis, f *fault) {
 			n.kill(f.frontend)
-			n.killRedis()
+			n.killRedis(f)
 			n.wait(f.down)
-			n.redis.Restart()
+			n.servers[f.server].Restart()
 			n.start(f.frontend)
 		}},
-		{name: "kill redis, then both frontends", do: func(n *nemesis, f *fault) {
-			n.killRedis()
-			n.kill(0)
-			n.kill(1)
-			n.redis.Restart()
+		{name: "kill redis, then all frontends", do: func(n *nemesis, f *fault) {
+			n.killRedis(f)
+			for i := range n.frontends {
+				n.kill(i)
+			}
+			n.servers[f.server].Restart()
 			n.wait(f.down)
-			n.start(0)
-			n.start(1)
+			for i := range n.frontends {
+				n.start(i)
+			}
 		}},
-		{always: true, name: "kill both frontends", do: func(n *nemesis, f *fault) {
-			n.kill(f.frontend)
-			n.kill(1 - f.frontend)
+		{always: true, name: "kill all frontends", do: func(n *nemesis, f *fault) {
+			for i := range n.frontends {
+				n.kill((f.frontend + i) % len(n.frontends))
+			}
 			n.start(f.frontend)
 			n.wait(f.down)
-			n.start(1 - f.frontend)
+			for i := range len(n.frontends) - 1 {
+				n.start((f.frontend + i + 1) % len(n.frontends))
+			}
 		}},
 		{name: "stop a frontend", do: func(n *nemesis, f *fault) { n.frontends[f.frontend].Stop(); n.wait(f.down); n.start(f.frontend) }},
 		{name: "pause a frontend shortly", do: func(n *nemesis, f *fault) { n.pause(n.frontends[f.frontend].Process, pauseShort) }},
 		{always: true, name: "pause a frontend for long", do: func(n *nemesis, f *fault) { n.pause(n.frontends[f.frontend].Process, pauseLong) }},
-		{name: "pause redis shortly", do: func(n *nemesis, f *fault) { n.pause(n.redis.Process, pauseShort) }},
-		{always: true, name: "pause redis for long", do: func(n *nemesis, f *fault) { n.pause(n.redis.Process, pauseLong) }},
+		{name: "pause redis shortly", do: func(n *nemesis, f *fault) { n.pause(n.servers[f.server].Process, pauseShort) }},
+		{always: true, name: "pause redis for long", do: func(n *nemesis, f *fault) { n.pause(n.servers[f.server].Process, pauseLong) }},
 		{name: "kill a paused redis", do: func(n *nemesis, f *fault) {
-			n.redis.Pause()
+			n.servers[f.server].Pause()
 			n.wait(f.down)
-			n.killRedis()
-			n.redis.Restart()
+			n.killRedis(f)
+			n.servers[f.server].Restart()
 		}},
 		{name: "kill a paused frontend", do: func(n *nemesis, f *fault) {
 			n.frontends[f.frontend].Pause()
@@ -89,54 +94,54 @@ func kinds() []fault {
 		}},
 		{name: "kill redis while a frontend is paused", do: func(n *nemesis, f *fault) {
 			n.frontends[f.frontend].Pause()
-			n.killRedis()
-			n.redis.Restart()
+			n.killRedis(f)
+			n.servers[f.server].Restart()
 			n.wait(2 * f.down) // recovery waits for that witness, and then does not
 			n.frontends[f.frontend].Resume()
 		}},
 		{name: "rewrite the append-only file and kill redis", do: func(n *nemesis, f *fault) {
-			n.ask("BGREWRITEAOF")
+			n.ask(f, "BGREWRITEAOF")
 			n.wait(f.down / 4)
-			n.killRedis()
-			n.redis.Restart()
+			n.killRedis(f)
+			n.servers[f.server].Restart()
 		}},
-		{name: "flush the scripts", do: func(n *nemesis, _ *fault) { n.ask("SCRIPT", "FLUSH") }},
+		{name: "flush the scripts", do: func(n *nemesis, f *fault) { n.ask(f, "SCRIPT", "FLUSH") }},
 	}
 }
 
-// wireKinds are the faults of the wire between the second frontend and Redis.
+// wireKinds are the faults of the wire between the last frontend and a Redis.
 func wireKinds() []fault {
 	disturb := func(mode cluster.Disturbance) func(*nemesis, *fault) {
 		return func(n *nemesis, f *fault) {
-			n.wire.Disturb(mode)
+			n.wires[f.server].Disturb(mode)
 			n.wait(disturbedMin + f.down)
-			n.wire.Disturb(cluster.Calm)
+			n.wires[f.server].Disturb(cluster.Calm)
 		}
 	}
 	return []fault{
 		{always: true, name: "lose replies of redis", do: disturb(cluster.LoseReplies)},
 		{name: "lose requests to redis", do: disturb(cluster.LoseRequests)},
 		{always: true, name: "requests to redis go astray and arrive late", do: disturb(cluster.StrayRequests)},
-		{name: "cut a frontend off from redis", do: func(n *nemesis, f *fault) { n.wire.Cut(); n.wait(2 * f.down); n.wire.Mend() }},
-		{name: "cut a frontend off from redis for long", do: func(n *nemesis, _ *fault) { n.wire.Cut(); n.wait(pauseLong); n.wire.Mend() }},
+		{name: "cut a frontend off from redis", do: func(n *nemesis, f *fault) { n.wires[f.server].Cut(); n.wait(2 * f.down); n.wires[f.server].Mend() }},
+		{name: "cut a frontend off from redis for long", do: func(n *nemesis, f *fault) { n.wires[f.server].Cut(); n.wait(pauseLong); n.wires[f.server].Mend() }},
 		{name: "kill redis while a frontend is cut off from it", do: func(n *nemesis, f *fault) {
-			n.wire.Cut()
-			n.killRedis()
-			n.redis.Restart()
+			n.wires[f.server].Cut()
+			n.killRedis(f)
+			n.servers[f.server].Restart()
 			n.wait(2 * f.down)
-			n.wire.Mend()
+			n.wires[f.server].Mend()
 		}},
-		{name: "break all connections to redis", do: func(n *nemesis, _ *fault) { n.wire.Break() }},
+		{name: "break all connections to redis", do: func(n *nemesis, f *fault) { n.wires[f.server].Break() }},
 	}
 }
 
 // endless is for long runs only: it takes most of a round.
 func endless() fault {
-	return fault{name: "pause redis for longer than any call", do: func(n *nemesis, f *fault) { n.pause(n.redis.Process, pauseEndless) }}
+	return fault{name: "pause redis for longer than any call", do: func(n *nemesis, f *fault) { n.pause(n.servers[f.server].Process, pauseEndless) }}
 }
 
 // shortPlan has the faults that matter most, and some of the others.
-func shortPlan(random *rand.Rand) []fault {
+func shortPlan(random *rand.Rand, size size) []fault {
 	const others = 4
 	var plan, rest []fault
 	for _, f := range append(kinds(), wireKinds()...) {
@@ -149,14 +154,14 @@ func shortPlan(random *rand.Rand) []fault {
 	random.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
 	plan = append(plan, rest[:others]...)
 	random.Shuffle(len(plan), func(i, j int) { plan[i], plan[j] = plan[j], plan[i] })
-	return decide(plan, random)
+	return decide(plan, random, size)
 }
 
 // calm is a time without faults in which leases can end.
 const calm = 4 * time.Second
 
 // someFaults is a plan of n faults, with some calm now and then.
-func someFaults(random *rand.Rand, n int) []fault {
+func someFaults(random *rand.Rand, n int, size size) []fault {
 	var plan []fault
 	for range n {
 		k := kinds()
@@ -174,7 +179,7 @@ func someFaults(random *rand.Rand, n int) []fault {
 		}
 	}
 	random.Shuffle(n, func(i, j int) { plan[i], plan[j] = plan[j], plan[i] })
-	decide(plan, random)
+	decide(plan, random, size)
 	for i := range plan {
 		if random.IntN(8) == 0 {
 			plan[i].gap += calm
@@ -183,9 +188,12 @@ func someFaults(random *rand.Rand, n int) []fault {
 	return plan
 }
 
-func decide(plan []fault, random *rand.Rand) []fault {
+func decide(plan []fault, random *rand.Rand, size size) []fault {
 	for i := range plan {
-		plan[i].frontend = random.IntN(2)
+		plan[i].frontend = random.IntN(size.frontends)
+		if size.servers > 1 {
+			plan[i].server = random.IntN(size.servers)
+		}
 		plan[i].down = time.Duration(random.Int64N(int64(downMax)))
 		plan[i].gap = time.Duration(random.Int64N(int64(gapMax)))
 	}
@@ -198,9 +206,9 @@ type nemesis struct {
 	ctx       context.Context
 	load      *load.Load
 	frontends []*cluster.Frontend
-	redis     *cluster.Redis
-	// wire is the second frontend's to Redis.
-	wire  *cluster.Wire
+	servers   []*cluster.Redis
+	// wires are the last frontend's, to each server.
+	wires []*cluster.Wire
 	done  []history.Fault
 	kills int
 }
@@ -214,7 +222,7 @@ func (n *nemesis) run(plan []fault) {
 		n.wait(f.gap)
 		began := n.load.Now()
 		f.do(n, f)
-		n.done = append(n.done, history.Fault{At: began, Until: n.load.Now(), What: fmt.Sprintf("%s (frontend %d)", f.name, f.frontend)})
+		n.done = append(n.done, history.Fault{At: began, Until: n.load.Now(), What: fmt.Sprintf("%s (frontend %d, server %d)", f.name, f.frontend, f.server)})
 	}
 	n.awaitAnswers("the end")
 }
@@ -239,8 +247,10 @@ func (n *nemesis) alive() {
 			n.t.Fatalf("frontend %s has ended by itself", f.Name())
 		}
 	}
-	if !n.redis.Running() {
-		n.t.Fatal("redis has ended by itself")
+	for i, server := range n.servers {
+		if !server.Running() {
+			n.t.Fatalf("redis %d has ended by itself", i)
+		}
 	}
 }
 
@@ -261,11 +271,12 @@ func (n *nemesis) kill(frontend int) {
 
 func (n *nemesis) start(frontend int) { n.frontends[frontend].Start() }
 
-func (n *nemesis) killRedis() {
+func (n *nemesis) killRedis(f *fault) {
 	n.kills++
 	began := n.load.Now()
-	n.redis.Kill()
-	n.done = append(n.done, history.Fault{At: began, Until: n.load.Now(), What: "redis died", RedisDied: true})
+	n.servers[f.server].Kill()
+	// Leases live on the first one.
+	n.done = append(n.done, history.Fault{At: began, Until: n.load.Now(), What: "redis died", RedisDied: f.server == 0})
 }
 
 func (n *nemesis) pause(p *cluster.Process, d time.Duration) {
@@ -275,9 +286,9 @@ func (n *nemesis) pause(p *cluster.Process, d time.Duration) {
 }
 
 // ask sends a command to Redis itself.
-func (n *nemesis) ask(words ...any) {
+func (n *nemesis) ask(f *fault, words ...any) {
 	n.t.Helper()
-	if err := n.redis.Client().Do(n.ctx, words...).Err(); err != nil {
+	if err := n.servers[f.server].Client().Do(n.ctx, words...).Err(); err != nil {
 		n.t.Fatalf("%v: %v", words, err)
 	}
 }

@@ -29,29 +29,31 @@ const (
 
 // figures are what a round shows.
 type figures struct {
-	calls, acknowledged, unknown, resolved, expired, events, kills int
-	revisions                                                      int64
-	took, checking                                                 time.Duration
+	calls, acknowledged, unknown, resolved, expired, events, kills, changes int
+	revisions                                                               int64
+	took, checking                                                          time.Duration
 }
 
 func (f figures) String() string {
-	return fmt.Sprintf("%5.1fs: %d calls, %d acknowledged, %d unknown (%d of them done), %d revisions, %d leases ended, %d kills, %d watch events, checked in %.2fs",
-		f.took.Seconds(), f.calls, f.acknowledged, f.unknown, f.resolved, f.revisions, f.expired, f.kills, f.events, f.checking.Seconds())
+	return fmt.Sprintf("%5.1fs: %d calls, %d acknowledged, %d unknown (%d of them done), %d revisions, %d leases ended, %d kills, %d changes of the shard map, %d watch events, checked in %.2fs",
+		f.took.Seconds(), f.calls, f.acknowledged, f.unknown, f.resolved, f.revisions, f.expired, f.kills, f.changes, f.events, f.checking.Seconds())
 }
 
 // round runs one plan on a new store, and checks what came of it.
-func round(t *testing.T, seed uint64, plan []fault, instrumented bool) figures {
+func round(t *testing.T, seed uint64, plan []fault, size size, instrumented bool) figures {
 	t.Helper()
 	began := time.Now()
 	c := cluster.Start(t, cluster.Options{
-		Frontends: 2, Wires: 1, Race: instrumented, Args: []string{"--watch-progress-notify-interval", "200ms"},
+		Frontends: size.frontends, Servers: size.servers, Databases: size.databases, Wires: 1, Race: instrumented,
+		Args: []string{"--watch-progress-notify-interval", "200ms", "--balance=false"},
 	})
+	spread(t, c, size)
 	l, err := load.Start(load.Settings{Seed: seed, Clients: clients, Pause: pauseMean, Timeout: callTimeout, CallsMax: callsMax}, c.Endpoints())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Abort()
-	n := &nemesis{t: t, ctx: t.Context(), load: l, frontends: c.Frontends, redis: c.Redis, wire: c.Wires[0]}
+	n := &nemesis{t: t, ctx: t.Context(), load: l, frontends: c.Frontends, servers: c.Servers, wires: c.Wires}
 	judged := false
 	defer func() {
 		if !judged { // the test has ended before: keep what there is
@@ -60,7 +62,9 @@ func round(t *testing.T, seed uint64, plan []fault, instrumented bool) figures {
 			keep(t, h)
 		}
 	}()
+	steady := change(t, c, seed, size)
 	n.run(plan)
+	changes := steady()
 	l.Stop()
 	last := settle(t, c, l)
 	h, err := l.Finish(last, settleBound)
@@ -77,7 +81,7 @@ func round(t *testing.T, seed uint64, plan []fault, instrumented bool) figures {
 	}
 	return figures{
 		calls: len(h.Operations), acknowledged: h.Count(history.Acknowledged), unknown: h.Count(history.Unknown), resolved: report.Resolved,
-		expired: report.Expired, events: h.Events(), kills: n.kills, revisions: last, took: loaded.Sub(began), checking: checked.Sub(loaded),
+		expired: report.Expired, events: h.Events(), kills: n.kills, revisions: last, took: loaded.Sub(began), checking: checked.Sub(loaded), changes: changes,
 	}
 }
 

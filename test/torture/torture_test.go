@@ -33,16 +33,17 @@ func TestTorture(t *testing.T) {
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
 	}
+	size := sizeOf(t, *shardsFlag)
 	if *durationFlag == 0 {
 		t.Logf("repeat with: go test ./test/torture -run Torture -seed %d", seed)
-		t.Log(round(t, seed, shortPlan(seeded(seed)), *instrumentedFlag))
+		t.Log(round(t, seed, shortPlan(seeded(seed), size), size, *instrumentedFlag))
 		return
 	}
 	began := time.Now()
 	for number := 1; time.Since(began) < *durationFlag; number, seed = number+1, seed+1 {
 		ok := t.Run(fmt.Sprintf("round %d", number), func(t *testing.T) {
-			t.Logf("round %d: -duration 1s -seed %d", number, seed)
-			t.Log(round(t, seed, someFaults(seeded(seed), faultsPerRound), *instrumentedFlag))
+			t.Logf("round %d: -duration 1s -seed %d -shards %d", number, seed, *shardsFlag)
+			t.Log(round(t, seed, someFaults(seeded(seed), faultsPerRound, size), size, *instrumentedFlag))
 		})
 		if !ok {
 			return
