@@ -22,8 +22,9 @@ const document = "docs/benchmarks.md"
 
 // Sections of the document, one for each kind of whole run.
 const (
-	sectionEtcd  = "etcd"
-	sectionPeers = "peers"
+	sectionEtcd    = "etcd"
+	sectionPeers   = "peers"
+	sectionScaling = "scaling"
 )
 
 // writeDocument replaces a section's content in the repository's document.
@@ -67,7 +68,7 @@ func replaceSection(text, section, content string) (string, error) {
 // A run of many minutes must not fail at its end for a marker that somebody removed.
 func TestDocumentTakesFigures(t *testing.T) {
 	_, text := readDocument(t)
-	for _, section := range []string{sectionEtcd, sectionPeers} {
+	for _, section := range []string{sectionEtcd, sectionPeers, sectionScaling} {
 		const content = "| figures |\n"
 		once, err := replaceSection(text, section, content)
 		if err != nil {

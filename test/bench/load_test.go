@@ -42,25 +42,33 @@ func connections(clients int) int {
 func closedLoop(s *system, clients int, make call) load {
 	conns := s.dial(connections(clients))
 	return func(ctx context.Context, duration time.Duration) (observation, error) {
-		ctx, cancel := context.WithCancelCause(ctx)
-		defer cancel(nil)
-		perWorker := slices.Repeat([][]time.Duration{nil}, clients)
-		var workers sync.WaitGroup
-		started := time.Now()
-		for worker := range clients {
-			workers.Go(func() {
-				for begin, i := time.Now(), 0; begin.Sub(started) < duration; i++ {
-					if err := make(ctx, conns[worker%len(conns)], worker, i); err != nil {
-						cancel(fmt.Errorf("operation %d of client %d: %w", i, worker, err))
-						return
-					}
-					end := time.Now()
-					perWorker[worker] = append(perWorker[worker], end.Sub(begin))
-					begin = end
-				}
-			})
-		}
-		workers.Wait()
-		return observation{elapsed: time.Since(started), latencies: slices.Concat(perWorker...)}, context.Cause(ctx)
+		return loops(ctx, clients, duration, func(ctx context.Context, worker, i int) error {
+			return make(ctx, conns[worker%len(conns)], worker, i)
+		})
 	}
+}
+
+// loops runs workers that each make the next call once the last one has returned, until
+// the time is over or one fails.
+func loops(ctx context.Context, count int, duration time.Duration, make func(ctx context.Context, worker, i int) error) (observation, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	perWorker := slices.Repeat([][]time.Duration{nil}, count)
+	var workers sync.WaitGroup
+	started := time.Now()
+	for worker := range count {
+		workers.Go(func() {
+			for begin, i := time.Now(), 0; begin.Sub(started) < duration; i++ {
+				if err := make(ctx, worker, i); err != nil {
+					cancel(fmt.Errorf("operation %d of client %d: %w", i, worker, err))
+					return
+				}
+				end := time.Now()
+				perWorker[worker] = append(perWorker[worker], end.Sub(begin))
+				begin = end
+			}
+		})
+	}
+	workers.Wait()
+	return observation{elapsed: time.Since(started), latencies: slices.Concat(perWorker...)}, context.Cause(ctx)
 }

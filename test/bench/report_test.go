@@ -124,10 +124,10 @@ func (b bar) row(workload string, ratio float64) []string {
 	return []string{workload, string(b.figure), relation + " " + multiple(b.ratio), fmt.Sprintf("%.3f", ratio), verdict}
 }
 
-// finish writes the table of bars and returns all that was written.
-func (r *report) finish() string {
+// finish writes the table of bars below its head and returns all that was written.
+func (r *report) finish(head []string) string {
 	for _, row := range r.bars {
-		r.row([]string{"workload", "tierd's multiple of etcd's", "bar", "measured", "verdict"}, row)
+		r.row(head, row)
 	}
 	if len(r.others) > 0 {
 		r.line("")

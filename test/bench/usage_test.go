@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // ticksPerSecond is the unit of /proc/PID/stat, the same on every Linux.
@@ -19,9 +21,9 @@ const ticksPerSecond = 100
 
 // Fields of /proc/PID/stat, counted from the one behind the program's name.
 const (
-	statParent   = 1
-	statCPUFirst = 11 // utime, stime, cutime, cstime
-	statCPULast  = 14
+	statParent        = 1
+	statChildrenFirst = 13 // cutime, cstime
+	statChildrenLast  = 14
 )
 
 // usedCPU is the processor time that each process of the system has used so far. It
@@ -31,14 +33,29 @@ func (s *system) usedCPU() ([]time.Duration, error) {
 	used := make([]time.Duration, len(s.processes))
 	for i, p := range s.processes {
 		fields, err := stat(p.pid)
+		if err == nil {
+			used[i], err = processorClock(p.pid)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("processor time of %s: %w", p.role, err)
 		}
-		for _, ticks := range fields[statCPUFirst : statCPULast+1] {
+		for _, ticks := range fields[statChildrenFirst : statChildrenLast+1] {
 			used[i] += time.Duration(ticks) * time.Second / ticksPerSecond
 		}
 	}
 	return used, nil
+}
+
+// processorClock reads the clock of the processor time of a process, all its threads,
+// in nanoseconds; its /proc/PID/stat has hundredths of seconds, which is too coarse for
+// processes that are nearly idle.
+func processorClock(pid int) (time.Duration, error) {
+	const perProcess = 2 // CPUCLOCK_SCHED of <linux/posix-timers.h>
+	var used unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|perProcess), &used); err != nil {
+		return 0, err
+	}
+	return time.Duration(used.Nano()), nil
 }
 
 // stat reads the first fields of /proc/PID/stat behind the state; other than numbers
@@ -50,10 +67,10 @@ func stat(pid int) ([]int64, error) {
 	}
 	// The name in parentheses may hold anything, parentheses too.
 	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	if len(fields) <= statCPULast {
+	if len(fields) <= statChildrenLast {
 		return nil, fmt.Errorf("%d fields in the state of process %d", len(fields), pid)
 	}
-	numbers := make([]int64, statCPULast+1)
+	numbers := make([]int64, statChildrenLast+1)
 	for i := range numbers {
 		numbers[i], _ = strconv.ParseInt(fields[i], 10, 64)
 	}
