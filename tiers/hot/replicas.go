@@ -13,12 +13,15 @@ import (
 // from; then its outcome is unknown.
 const replicaWait = 2 * time.Second
 
-// touch is what every script begins with where replicas are awaited: Redis' WAIT covers
-// what the connection itself has written, and with it all that was written before. So a
-// call that only reads writes something too, and is answered only from what the replicas
-// have. (EXPIRE of a key that is there is replicated each time, and not refused when
-// memory is out.)
-const touch = "redis.call('PEXPIREAT', KEYS[23], '4102444800000')\n"
+// Every script ends with a write where replicas are awaited: Redis' WAIT covers what the
+// connection itself has written, and with it all that was written before. So a call that
+// only reads writes something too, and is answered only from what the replicas have.
+// (The expiry of a key that is there is replicated each time, and not refused when memory
+// is out. It comes last, because Redis refuses only scripts that have not written yet.)
+const (
+	touchBefore = "local function main()\n"
+	touchAfter  = "\nend\nlocal reply = main()\nredis.call('PEXPIREAT', KEYS[23], '4102444800000')\nreturn reply\n"
+)
 
 // ErrNotReplicated: the replicas did not have it in time. It comes with ErrUnknown.
 var ErrNotReplicated = errors.New("not enough replicas have it")

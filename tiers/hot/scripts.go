@@ -80,7 +80,7 @@ func libraries(script string) []string {
 func scriptText(name, incarnation string, touched bool) (string, error) {
 	text := "local incarnation = '" + incarnation + "'\n"
 	if touched {
-		text += touch
+		text += touchBefore
 	}
 	for _, part := range append(libraries(name), name) {
 		lua, err := luaFiles.ReadFile("lua/" + part + ".lua")
@@ -88,6 +88,9 @@ func scriptText(name, incarnation string, touched bool) (string, error) {
 			return "", fmt.Errorf("script %s: %w", name, err)
 		}
 		text += string(lua)
+	}
+	if touched {
+		text += touchAfter
 	}
 	return text, nil
 }

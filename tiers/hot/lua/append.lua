@@ -21,6 +21,8 @@ local refused = in_turn(lane, sequence)
 if refused then return refused end
 local meta = call('HMGET', META, 'tail', 'bytes', 'lock')
 if meta[3] then return busy(meta[3]) end
+-- Stamping is not refused when memory is out, and what follows it is not then, either.
+call('HSET', META, 'tail', meta[1])
 local status, stamped = stamp(ARGV[arguments - 3], tonumber(ARGV[arguments - 2]), tonumber(ARGV[arguments - 1]))
 if status ~= DONE then return unstamped(status, stamped) end
 

@@ -17,6 +17,7 @@ local meta = call('HMGET', META, 'tail', 'bytes', 'delta', 'lock')
 ordered, revision = true, tonumber(ARGV[3]) - 1
 tail, bytes, delta = tonumber(meta[1]), tonumber(meta[2]), tonumber(meta[3])
 
+insist() -- it is decided
 if position > tail then
   if position ~= tail + 1 or stamped ~= tail then return pack('>BI8', GAP, stamped) end
   carry_out(ARGV[4])

@@ -13,7 +13,8 @@ local run = (string.match(call('INFO', 'server'), 'run_id:(%x+)') or 'unknown') 
   .. (string.match(call('INFO', 'replication'), 'master_replid:(%x+)') or 'unknown')
 if ARGV[1] == '' then return { run } end
 if ARGV[1] ~= run then return { run, 'run' } end
-call('SETNX', TOUCHED, '1')
+-- Not refused when memory is out, unless this Redis never held the keyspace.
+if redis.pcall('PEXPIREAT', TOUCHED, '4102444800000') ~= 1 then redis.pcall('SETNX', TOUCHED, '1') end
 local o = call('HMGET', ORDER, 'incarnation', 'revision', 'cluster', 'corrupt')
 if not o[1] then
   if ARGV[4] == '1' then return { run, 'missing', '0', '' } end

@@ -22,7 +22,8 @@ local CORRUPT_ALARM = '\2'
 -- No frontend sleeps through that many recoveries.
 local TERMS_KEPT = 1000
 
-call('SETNX', TOUCHED, '1')
+-- Not refused when memory is out, unless this Redis never held the keyspace.
+if redis.pcall('PEXPIREAT', TOUCHED, '4102444800000') ~= 1 then redis.pcall('SETNX', TOUCHED, '1') end
 local o = call('HMGET', ORDER, 'incarnation', 'revision', 'term', 'corrupt', 'run', 'cluster', 'recovering', 'started')
 
 local function ready(answer, term, cluster, revision, reason)

@@ -75,12 +75,15 @@ local function stamp(cuts, horizon, compacted)
   local stamped, tail, delta = tonumber(m[1]), tonumber(m[2]), tonumber(m[3])
   local to, batches, status, done = index_changes(), 0, DONE, {}
   local through, meant = parse('>I7c16', cuts)
+  local insisting = false
   if meant ~= NO_INCARNATION and meant ~= incarnation then
     error({ err = 'TIERD_MEANT the caller means another incarnation' })
   end
   for at = 24, #cuts, CUT_SIZE do
     local from, upto, r, plan = parse(CUT_FORMAT, cuts, at)
     if upto > stamped then
+      if not insisting then insist() end -- what has a revision has to be shown
+      insisting = true
       if from > stamped + 1 then status = GAP break end
       if upto > tail then status = plan == 1 and PLAN or LOST break end
       local shift = r - from
@@ -116,6 +119,7 @@ local function stamp(cuts, horizon, compacted)
   if batches > 0 then horizon = math.max(horizon, stamped + delta) end
   local o = call('HMGET', ORDER, 'revision', 'compacted')
   if tonumber(o[1]) < horizon or tonumber(o[2]) < compacted then
+    if not insisting then insist() end
     call('HSET', ORDER, 'revision', int(math.max(horizon, tonumber(o[1]))), 'compacted', int(math.max(compacted, tonumber(o[2]))))
   end
   return status, stamped
