@@ -45,10 +45,10 @@ e2e-etcdctl: redis ## compare every command of etcdctl 3.7 with real etcd, its c
 e2e-kubernetes: redis ## run a Kubernetes 1.34 control plane on tierd (builds it once, about 15 minutes)
 	test/e2e/kubernetes/run.sh
 
-# DURATION is of each system in each of ROUNDS; ONLY='^put|list' selects workloads by name.
+# DURATION is of each system in each of ROUNDS; ONLY='^put|list' selects workloads by name, ONLY=scaling what shards cost.
 bench: DURATION ?= 1s
 bench: ROUNDS ?= 5
-bench: redis compiler ## measure tierd against etcd here (about 8 minutes; ONLY, DURATION, ROUNDS; PEERS=1 more servers)
+bench: redis compiler ## measure tierd against etcd, and what shards cost (about 15 minutes; ONLY, DURATION, ROUNDS; PEERS=1 more servers)
 	@set -o pipefail; TIERD_BENCH_DURATION='$(DURATION)' TIERD_BENCH_ROUNDS='$(ROUNDS)' TIERD_BENCH_ONLY='$(ONLY)' TIERD_BENCH_PEERS='$(PEERS)' \
 		$(GO) test -tags bench -count 1 -v -timeout 60m ./test/bench | grep --line-buffered -vE '^ *(=== |--- PASS|PASS)'
 

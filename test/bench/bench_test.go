@@ -6,15 +6,19 @@
 // empty servers and loads what it reads, so that a single one gives the figures that
 // it gives in the whole run.
 //
+// TestScaling compares tierd with itself: what a write costs each process, by the number
+// of shards and the size of batches.
+//
 // Slow is never a failure; a call that fails is one (of a peer, it is noted in the
-// table). The figures are printed as Markdown; a run of all workloads also writes them
-// to docs/benchmarks.md.
+// table). The figures are printed as Markdown; a run of all workloads, and one of
+// scaling, also write them to docs/benchmarks.md.
 //
 // Environment:
 //
 //	TIERD_BENCH_DURATION  how long each system is under load in each round (1s)
 //	TIERD_BENCH_ROUNDS    rounds of each workload, of which the median counts (5)
-//	TIERD_BENCH_ONLY      a regular expression for the names of the workloads to run
+//	TIERD_BENCH_ONLY      a regular expression for the names of the workloads to run,
+//	                      one of which is "scaling"
 //	TIERD_BENCH_PEERS     1 measures other servers of this API too, built from their
 //	                      modules into the user's cache folder (or TIERD_TEST_CACHE)
 package bench

@@ -35,7 +35,7 @@ func ceilings() map[int]float64 { return map[int]float64{1: 50_000, 64: 500_000}
 // addScaling writes the rows of one offer.
 func (r *report) addScaling(o offer, at int, sizes []*scaled) {
 	head := []string{"load", "shards", "writes per second", "writes per batch", "shards per order",
-		"sequencer", "shards", "frontend", "CPU per write", "x 2 shards", "one sequencer's core"}
+		"sequencer", "shards", "frontend", "CPU per write", "x 2 shards", "a sequencer's core, at that"}
 	base := sizes[0]
 	for _, s := range sizes {
 		if s.shards == scalingBase {
@@ -66,9 +66,9 @@ func (r *report) addScaling(o offer, at int, sizes []*scaled) {
 
 // addRest writes what is used without any load.
 func (r *report) addRest(sizes []*scaled) {
-	head := []string{"without load", "sequencer", "all shards", "frontend"}
+	head := []string{"shards, without load", "sequencer", "all shards", "frontend"}
 	for _, s := range sizes {
-		name, others := strconv.Itoa(s.shards)+" shards", duration(s.rest.shards)+" per second"
+		name, others := strconv.Itoa(s.shards), duration(s.rest.shards)+" per second"
 		if s.shards == homeOnly {
 			name, others = "home", ""
 		}
@@ -85,9 +85,10 @@ func (r *report) addOrdering(o ordering) {
 	}
 	per := o.perWrite()
 	r.row(head, []string{strconv.Itoa(o.writes), strconv.Itoa(o.over), duration(per * float64(o.over*o.writes)), duration(per), amount(1e6/per) + "/s"})
-	if least, ok := ceilings()[o.writes]; ok {
-		r.bars = append(r.bars, targetRow("sequencer, batches of "+strconv.Itoa(o.writes)+" of "+strconv.Itoa(o.over)+" shards",
-			"ordered per second and core", ">= ", least, 1e6/per, 1e6/per >= least, amount))
+	counts := scalingShards()
+	if least, ok := ceilings()[o.writes]; ok && (o.over == 1 || o.over == counts[len(counts)-1]) {
+		r.bars = append(r.bars, targetRow("sequencer, batches of "+strconv.Itoa(o.writes)+", "+strconv.Itoa(o.over)+" to an order",
+			"writes per second and core", ">= ", least, 1e6/per, 1e6/per >= least, amount))
 	}
 }
 

@@ -56,7 +56,7 @@ const (
 	// Batches may differ from what they are to be by a part of tuneTolerance; tunesMax
 	// trials, each of tuneTime, look for the number of clients that makes them so.
 	tuneTolerance = 0.1
-	tunesMax      = 4
+	tunesMax      = 6
 	tuneTime      = 500 * time.Millisecond
 	// restTime is how long it is measured what a keyspace uses that nobody uses.
 	restTime = 3 * time.Second
