@@ -89,6 +89,9 @@ func classifyReply(text string) error {
 	// What Redis says before it runs anything.
 	case "LOADING", "MASTERDOWN", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MOVED", "ASK", "MISCONF", "NOREPLICAS":
 		return fmt.Errorf("%w: %s", errNotRun, text)
+	// What WAIT says on a primary that has become a replica: what was sent before it ran.
+	case "UNBLOCKED":
+		return fmt.Errorf("%w: %s", ErrUnknown, text)
 	case "TIERD_MEANT":
 		return fmt.Errorf("%w: %s", ErrSuperseded, rest)
 	case "TIERD_CORRUPT":
@@ -117,6 +120,9 @@ func classifyReply(text string) error {
 		return fmt.Errorf("%w: %s", ErrMissing, rest)
 	case "OOM":
 		return fmt.Errorf("%w: %s", ErrOutOfMemory, text)
+	}
+	if strings.HasPrefix(text, "ERR WAIT cannot be used with replica") {
+		return fmt.Errorf("%w: %s", ErrUnknown, text)
 	}
 	if strings.Contains(text, "OOM command not allowed") {
 		return fmt.Errorf("%w: %s", ErrOutOfMemory, text)
