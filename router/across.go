@@ -187,6 +187,7 @@ func (c *crossing) orderAll(ctx context.Context) error {
 			return err
 		}
 		if a.Superseded {
+			s.client.Outlived(l.Incarnation)
 			return errStarted
 		}
 	}

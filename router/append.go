@@ -130,6 +130,7 @@ func (l *commitLane) superseded(ctx context.Context, a appended) ([]*commitItem,
 	if len(a.items) == 0 {
 		return nil, nil
 	}
+	l.s.client.Outlived(a.incarnation)
 	l.lane.Reopen()
 	resolved, done, err := l.s.client.Resolve(ctx, l.lane, a.size)
 	if err != nil {

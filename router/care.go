@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -82,6 +83,9 @@ func (k *Keyspace) careFor(ctx context.Context, s *shard) (hot.ShardSummary, err
 	if err != nil {
 		return summary, err
 	}
+	if a.Superseded {
+		s.client.Outlived(summary.Incarnation)
+	}
 	k.metrics.show(s.id, summary.Bytes, summary.Keys, int64(a.Ordered-summary.Stamped))
 	if a.revision < summary.Horizon {
 		return summary, k.behind(ctx, s, summary.Horizon, a.revision)
@@ -99,7 +103,51 @@ func (k *Keyspace) behind(ctx context.Context, s *shard, knows, has Revision) er
 		return err
 	}
 	k.logger.Error("the sequencer has lost revisions that a shard knows of", "shard", int(s.id), "knows", int64(knows), "has", int64(has))
-	return k.RaiseAlarm(ctx, Alarm{MemberID: k.settings.MemberID, Type: alarmCorrupt})
+	reason := fmt.Sprintf("shard %d knows of revision %d, Redis came back with revision %d", s.id, knows, has)
+	return translate(k.hot.MarkLost(ctx, hot.HomeShard, reason))
+}
+
+// witnessWait bounds the question to a shard that may be out of reach.
+const witnessWait = 500 * time.Millisecond
+
+// witnessed gives the highest revision that any shard but the home shard knows of: the
+// sequencer, when it comes back, must not have less. A shard out of reach is no witness.
+func (k *Keyspace) witnessed(ctx context.Context) Revision {
+	ctx, cancel := context.WithTimeout(ctx, witnessWait)
+	defer cancel()
+	versions, texts, err := k.hot.RawMap(ctx)
+	if err != nil {
+		return 0
+	}
+	m, err := readMap(versions, texts)
+	if err != nil {
+		k.logger.Error("the shards cannot be asked what the sequencer had", "cause", err)
+		return 0
+	}
+	var mu sync.Mutex
+	var asking sync.WaitGroup
+	var highest Revision
+	for id, endpoint := range m.places() {
+		if id == hot.HomeShard {
+			continue
+		}
+		asking.Go(func() {
+			client, err := k.fleet.Shard(id, m.endpoints[endpoint].URL, nil)
+			if err != nil {
+				return
+			}
+			known, err := client.RawHorizon(ctx)
+			if err != nil {
+				k.logger.Warn("a shard cannot be asked what the sequencer had", "shard", int(id), "cause", err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			highest = max(highest, known)
+		})
+	}
+	asking.Wait()
+	return highest
 }
 
 // total is the size of the keyspace: of the home shard now, of the others at the last

@@ -130,6 +130,7 @@ func Open(ctx context.Context, settings Settings, components Components) (*Keysp
 		abort()
 		return nil, err
 	}
+	k.hot.HearWitnesses(k.witnessed)
 	if err := k.beat(ctx); err != nil {
 		abort()
 		return nil, fmt.Errorf("open keyspace %s: %w", settings.Keyspace, err)

@@ -87,42 +87,68 @@ func (k *Keyspace) AcceptLoss(ctx context.Context, bump Revision) (Revision, []s
 	if found.Reason == "" && len(found.Shards) == 0 {
 		return 0, nil, fmt.Errorf("%w: nothing is lost", ErrMap)
 	}
-	from := max(found.Revision, found.Witnessed) + bump
-	var dropped []string
-	for _, s := range found.Shards {
-		at, err := k.shard(s.Shard)
-		if err != nil {
-			return 0, nil, err
-		}
-		var cuts []hot.Cut
-		if found.Reason == "" {
-			if cuts, err = k.cutsOf(ctx, at); err != nil {
-				return 0, nil, err
-			}
-		}
-		if err := at.client.GiveUp(ctx, s.Ordered, cuts); err != nil {
-			return 0, nil, translate(err)
-		}
-		keys, err := at.client.Repair(ctx)
-		if err != nil {
-			return 0, nil, translate(err)
-		}
-		dropped = append(dropped, keys...)
-	}
-	keys, err := k.hot.Repair(ctx)
-	if err != nil {
-		return 0, nil, translate(err)
-	}
+	from := max(found.Revision, found.Witnessed)
 	stamped := make(map[hot.Shard]hot.Position)
 	for _, s := range k.others() {
 		if stamped[s.id], err = s.client.RawStamped(ctx); err != nil {
 			return 0, nil, translate(err)
 		}
+		known, err := s.client.RawHorizon(ctx)
+		if err != nil {
+			return 0, nil, translate(err)
+		}
+		from = max(from, known)
 	}
+	from += bump
+	dropped, err := k.hot.Repair(ctx)
+	if err != nil {
+		return 0, nil, translate(err)
+	}
+	// From here on what is lost lies behind the compacted revision; shards that have lost
+	// something are refused until they have given it up, so that this can be repeated.
 	if err := k.hot.AcceptLoss(ctx, from, stamped); err != nil {
 		return 0, nil, translate(err)
 	}
-	return from, append(dropped, keys...), nil
+	for _, s := range found.Shards {
+		keys, err := k.giveUp(ctx, s)
+		if err != nil {
+			return 0, nil, fmt.Errorf("give up what shard %d has lost: %w", s.Shard, err)
+		}
+		dropped = append(dropped, keys...)
+	}
+	k.orderLeft(ctx)
+	return from, dropped, nil
+}
+
+// orderLeft orders what shards hold that has no revision, or none any more: the frontends
+// would do so a little later.
+func (k *Keyspace) orderLeft(ctx context.Context) {
+	for _, s := range k.others() {
+		if _, err := k.careFor(ctx, s); err != nil {
+			k.logger.Warn("what a shard holds without a revision is left for the frontends to order", "shard", int(s.id), "cause", err)
+		}
+	}
+}
+
+// giveUp lets a shard go on without what it has lost, and gives the keys that are gone
+// with it.
+func (k *Keyspace) giveUp(ctx context.Context, s hot.ShardLoss) ([]string, error) {
+	at, err := k.shard(s.Shard)
+	if err != nil {
+		return nil, err
+	}
+	cuts, err := k.cutsOf(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	if err := at.client.GiveUp(ctx, s.Ordered, cuts); err != nil {
+		return nil, translate(err)
+	}
+	keys, err := at.client.Repair(ctx)
+	if err != nil {
+		return nil, translate(err)
+	}
+	return keys, translate(k.hot.MarkFound(ctx, s.Shard))
 }
 
 // cutsOf lists the cuts after what a shard has stamped, as far as the sequencer knows.

@@ -93,7 +93,7 @@ func (c *Client) GiveUp(ctx context.Context, ordered Position, cuts []Cut) error
 			return err
 		}
 	}
-	_, err = c.unsalted(ctx, scriptGiveUp, int64(ordered))
+	_, err = c.unsalted(ctx, scriptGiveUp, int64(ordered), fmt.Sprintf("%016x", c.parts.Sequencer.ClusterID()))
 	return err
 }
 
@@ -146,12 +146,13 @@ func (c *Client) Repair(ctx context.Context) ([]string, error) {
 
 // unsalted runs a script that no incarnation guards.
 func (c *Client) unsalted(ctx context.Context, script string, args ...any) ([]string, error) {
-	text, err := scriptText(script, "", false)
+	text, err := scriptText(script, "", c.settings.ReplicaAcks > 0)
 	if err != nil {
 		return nil, err
 	}
-	reply := c.eval(ctx, text, args...)
-	if err := reply.Err(); err != nil {
+	var reply *redis.Cmd
+	command := append([]any{"eval", text, len(c.keys)}, c.keys...)
+	if err := c.send(ctx, func(p redis.Pipeliner) { reply = p.Do(ctx, append(command, args...)...) }); err != nil {
 		return nil, fmt.Errorf("%s: %w", script, classify(err))
 	}
 	if word, err := reply.Text(); err == nil {
@@ -171,10 +172,21 @@ func (c *Client) RawTail(ctx context.Context) (Position, error) { return c.raw(c
 // RawStamped is the last position that the shard has stamped, whatever life it is in.
 func (c *Client) RawStamped(ctx context.Context) (Position, error) { return c.raw(ctx, "stamped") }
 
+// RawHorizon is the highest revision that the shard knows of, whatever life it is in.
+func (c *Client) RawHorizon(ctx context.Context) (Revision, error) {
+	n, err := c.rawField(ctx, orderKey, "revision")
+	return Revision(n), err
+}
+
 func (c *Client) raw(ctx context.Context, field string) (Position, error) {
-	text, err := c.parts.Redis.HGet(ctx, c.names[metaKey], field).Result()
+	n, err := c.rawField(ctx, metaKey, field)
+	return Position(n), err
+}
+
+func (c *Client) rawField(ctx context.Context, key int, field string) (int64, error) {
+	text, err := c.parts.Redis.HGet(ctx, c.names[key], field).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return 0, fmt.Errorf("read the shard's %s: %w", field, classify(err))
 	}
-	return Position(number(text)), nil
+	return number(text), nil
 }

@@ -90,7 +90,9 @@ type Client struct {
 	keys     []any
 	names    []string
 
-	life       atomic.Pointer[life]
+	life atomic.Pointer[life]
+	// witnesses gives the highest revision that another shard knows of; may be nil.
+	witnesses  func(context.Context) Revision
 	recovering chan struct{} // holds a token while one goroutine recovers
 	// missingSince is when this shard was first found to lack positions (ns), 0 for never.
 	missingSince atomic.Int64
@@ -131,6 +133,18 @@ func New(settings Settings, parts Components) (*Client, error) {
 	}
 	return &Client{settings: settings, parts: parts, member: id8(settings.MemberID), keys: keys, names: names,
 		recovering: make(chan struct{}, 1)}, nil
+}
+
+// HearWitnesses has recovery of the sequencer ask for the highest revision that any
+// other shard knows of. It is set before the first call.
+func (c *Client) HearWitnesses(highest func(context.Context) Revision) { c.witnesses = highest }
+
+// Outlived ends an incarnation here that the sequencer does not go by any more: the next
+// call has it adopt what Redis lives now.
+func (c *Client) Outlived(incarnation string) {
+	if l := c.life.Load(); l != nil && l.incarnation == incarnation {
+		l.retired.Store(true)
+	}
 }
 
 // Close ends the connections.

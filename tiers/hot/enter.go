@@ -52,6 +52,13 @@ func (c *Client) enter(ctx context.Context) (*life, error) {
 			return nil, fmt.Errorf("%w: enter answered %q", ErrReply, reply)
 		}
 		c.missingSince.Store(0)
+		if adopted[5] != "" { // a Redis is back that has it, or it is there again
+			if err := c.parts.Sequencer.MarkFound(ctx, c.settings.Shard); err != nil {
+				return nil, err
+			}
+			c.parts.Logger.Warn("a shard has again what it had lost, or goes on without it",
+				"keyspace", c.settings.Keyspace, "shard", int(c.settings.Shard), "lost", adopted[5])
+		}
 		return c.entered(ctx, incarnation, cluster, reply)
 	}
 }
@@ -136,7 +143,7 @@ func (c *Client) adopt(ctx context.Context, shard Shard, run, incarnation string
 		}
 		return nil
 	})
-	if err == nil && len(reply) != 5 {
+	if err == nil && len(reply) != 6 {
 		err = fmt.Errorf("%w: adopt answered %q", ErrReply, reply)
 	}
 	return reply, err

@@ -85,9 +85,16 @@ func (c *Client) raise(ctx context.Context, how string, a Alarm) (bool, error) {
 }
 
 // MarkLost raises the CORRUPT alarm because a shard has lost what had been ordered;
-// the other shards stay in service.
+// the other shards stay in service, unless it is the home shard.
 func (c *Client) MarkLost(ctx context.Context, shard Shard, reason string) error {
 	_, err := c.read(ctx, scriptAlarm, nil, "lost", c.member, 2, int(shard), reason)
+	return err
+}
+
+// MarkFound says that a shard has what it had lost, or goes on without it; when nothing
+// is lost any more, the CORRUPT alarm is lowered.
+func (c *Client) MarkFound(ctx context.Context, shard Shard) error {
+	_, err := c.read(ctx, scriptAlarm, nil, "found", c.member, 2, int(shard))
 	return err
 }
 

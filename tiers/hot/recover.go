@@ -51,6 +51,28 @@ func (c *Client) attempt(ctx context.Context, old *life) (*life, error) {
 	if c.settings.Shard != HomeShard {
 		return c.enter(ctx)
 	}
+	reply, err := c.askRecover(ctx, old, "")
+	if err == nil && len(reply) == 1 && reply[0] == "shards" {
+		known := Revision(0)
+		if c.witnesses != nil {
+			known = c.witnesses(ctx)
+		}
+		reply, err = c.askRecover(ctx, old, decimal(int64(known)))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(reply) == 1 && reply[0] == "wait" {
+		return nil, nil
+	}
+	if len(reply) == 1 && reply[0] == "none" {
+		return nil, fmt.Errorf("%w: there is no keyspace %q", ErrNoKeyspace, c.settings.Keyspace)
+	}
+	return c.born(ctx, reply)
+}
+
+// askRecover runs lua/recover.lua.
+func (c *Client) askRecover(ctx context.Context, old *life, shards string) ([]string, error) {
 	var seen, term int64
 	if old != nil {
 		seen, term = old.seen.Load(), int64(old.term)
@@ -65,20 +87,14 @@ func (c *Client) attempt(ctx context.Context, old *life) (*life, error) {
 	}
 	command := []any{"eval", text, len(c.keys)}
 	command = append(append(command, c.keys...), c.member, seen, term, hex.EncodeToString(random[:8]), hex.EncodeToString(random[8:]),
-		MemberGood.Milliseconds(), witnessWait.Milliseconds(), flag(!c.settings.Existing))
+		MemberGood.Milliseconds(), witnessWait.Milliseconds(), flag(!c.settings.Existing), shards)
 	started := time.Now()
 	reply, err := c.parts.Redis.Do(ctx, command...).StringSlice()
 	c.observe(ctx, scriptRecover, started, err)
 	if err != nil {
 		return nil, classify(err)
 	}
-	if len(reply) == 1 && reply[0] == "wait" {
-		return nil, nil
-	}
-	if len(reply) == 1 && reply[0] == "none" {
-		return nil, fmt.Errorf("%w: there is no keyspace %q", ErrNoKeyspace, c.settings.Keyspace)
-	}
-	return c.born(ctx, reply)
+	return reply, nil
 }
 
 // born turns the answer of the recover script into a life with loaded scripts.

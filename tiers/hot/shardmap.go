@@ -37,6 +37,19 @@ func (c *Client) Map(ctx context.Context) (versions []MapVersion, texts map[stri
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the shard map: %w", err)
 	}
+	return parseMap(all)
+}
+
+// RawMap is Map as Redis has it, whatever life it is in.
+func (c *Client) RawMap(ctx context.Context) (versions []MapVersion, texts map[string]string, err error) {
+	all, err := c.parts.Redis.HGetAll(ctx, c.names[mapKey]).Result()
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the shard map: %w", classify(err))
+	}
+	return parseMap(all)
+}
+
+func parseMap(all map[string]string) (versions []MapVersion, texts map[string]string, err error) {
 	texts = make(map[string]string)
 	for name, text := range all {
 		epoch, err := strconv.ParseInt(name, 10, 64)

@@ -14,13 +14,20 @@ for i = 2, #ARGV, 2 do
   local name = ARGV[i] .. ':len'
   if tonumber(call('HGET', SHARDS, name) or 0) < tonumber(ARGV[i + 1]) then call('HSET', SHARDS, name, ARGV[i + 1]) end
 end
-local fields = call('HKEYS', SHARDS)
+-- What it has adopted of shards may be forgotten with it: each is entered anew. Those that
+-- have lost something themselves are refused until they have been given it up.
+local fields, left = call('HKEYS', SHARDS), false
 for i = 1, #fields do
-  if find(fields[i], ':corrupt', 1, true) then call('HDEL', SHARDS, fields[i]) end
+  local what = string.match(fields[i], ':(%a+)$')
+  if what == 'corrupt' then left = true end
+  if what == 'run' or what == 'former' then call('HDEL', SHARDS, fields[i]) end
+  if what == 'incarnation' then call('HSET', SHARDS, fields[i], NO_INCARNATION) end
 end
-local alarms = call('HKEYS', ALARMS)
-for i = 1, #alarms do
-  if byte(alarms[i], 9) == 2 then call('HDEL', ALARMS, alarms[i]) end
+if not left then
+  local alarms = call('HKEYS', ALARMS)
+  for i = 1, #alarms do
+    if byte(alarms[i], 9) == 2 then call('HDEL', ALARMS, alarms[i]) end
+  end
 end
 -- A watcher that waits for cuts is woken.
 call('XADD', CUTS, 'MAXLEN', '~', 1000, '*', 's', 0, 'f', '0', 't', '0', 'r', ARGV[1])

@@ -1,8 +1,10 @@
 -- alarm: raises or lowers an alarm.
 --
--- ARGV: 1 'raise', 'raise first' (only if no member's is up), 'lower', or 'lost', 2 member id (8 bytes; all zero when lowering: every
---   member's), 3 type (1 NOSPACE, 2 CORRUPT); for 'lost', which raises CORRUPT for one
---   shard and leaves the others in service: 4 shard, 5 reason.
+-- ARGV: 1 'raise', 'raise first' (only if no member's is up), 'lower', 'lost' or
+--   'found', 2 member id (8 bytes; all zero when lowering: every member's), 3 type
+--   (1 NOSPACE, 2 CORRUPT); for 'lost', which raises CORRUPT for one shard and leaves the
+--   others in service (0, the home shard: everything is refused), 4 shard, 5 reason;
+--   for 'found', which ends that, 4 shard.
 -- Reply: the alarms that changed ('c8B' each).
 -- Errors: TIERD_KEEP: CORRUPT is not lowered by hand.
 
@@ -13,7 +15,31 @@ local NOSPACE = 1
 local changed = {}
 if action == 'lost' then
   if call('HSETNX', ALARMS, id .. string.char(kind), int(now_ms())) == 1 then changed[1] = id .. string.char(kind) end
-  call('HSET', SHARDS, int(tonumber(ARGV[4])) .. ':corrupt', ARGV[5])
+  if ARGV[4] == '0' then
+    call('HSETNX', ORDER, 'corrupt', ARGV[5])
+  else
+    call('HSET', SHARDS, int(tonumber(ARGV[4])) .. ':corrupt', ARGV[5])
+  end
+  return table.concat(changed)
+end
+-- lost_any says whether anything is still missing.
+local function lost_any()
+  if call('HEXISTS', ORDER, 'corrupt') == 1 then return true end
+  local names = call('HKEYS', SHARDS)
+  for i = 1, #names do
+    if find(names[i], ':corrupt', 1, true) then return true end
+  end
+  return false
+end
+if action == 'found' then
+  if call('HDEL', SHARDS, int(tonumber(ARGV[4])) .. ':corrupt') == 0 or lost_any() then return '' end
+  local up = call('HKEYS', ALARMS)
+  for i = 1, #up do
+    if byte(up[i], 9) == kind then
+      call('HDEL', ALARMS, up[i])
+      changed[#changed + 1] = up[i]
+    end
+  end
   return table.concat(changed)
 end
 if action == 'raise first' then
@@ -31,10 +57,7 @@ if action == 'raise' then
   return table.concat(changed)
 end
 if kind ~= NOSPACE then
-  local lost = call('HEXISTS', ORDER, 'corrupt') == 1
-  local names = call('HKEYS', SHARDS)
-  for i = 1, #names do lost = lost or find(names[i], ':corrupt', 1, true) end
-  if lost then return redis.error_reply('TIERD_KEEP data is missing') end
+  if lost_any() then return redis.error_reply('TIERD_KEEP data is missing') end
   return ''
 end
 local all, left = call('HKEYS', ALARMS), 0

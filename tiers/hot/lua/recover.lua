@@ -6,14 +6,17 @@
 --   (16 hex digits), 5 the cluster id to take if the keyspace is new (16 hex
 --   digits), 6 milliseconds between heartbeats after which a member counts as
 --   gone, 7 milliseconds to wait for witnesses, 8 0 if a keyspace that does not exist
---   is not to be made.
+--   is not to be made, 9 highest revision that any other shard knows of, as read
+--   before this call; '' if it was not looked for.
 -- Reply: 'ready', incarnation, term, cluster id, revision, and the reason why the
---   keyspace is corrupt or ''; or 'wait'; or 'none' if it does not exist.
+--   keyspace is corrupt or ''; or 'wait'; or 'none' if it does not exist; or 'shards'
+--   if their revision is wanted.
 --
 -- A new life of Redis is told by its run id. Each frontend that was alive before
 -- is a witness: none may have seen more than Redis still has. Recovery waits for
 -- all of them, for a bounded time; one that comes later is compared with the
--- revision at which the next term began.
+-- revision at which the next term began. The other shards are witnesses, too: they
+-- have been told of revisions.
 
 local id, seen, seen_term = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local run = string.match(call('INFO', 'server'), 'run_id:(%x+)') or 'unknown'
@@ -41,7 +44,7 @@ end
 
 local function lost(reason)
   if not o[1] then create() end
-  call('HSET', ORDER, 'witnessed', int(seen))
+  call('HSET', ORDER, 'witnessed', int(math.max(seen, tonumber(ARGV[9]) or 0)))
   call('HSET', ORDER, 'corrupt', reason)
   call('HSETNX', ALARMS, id .. CORRUPT_ALARM, int(now))
   return ready(o[1], tonumber(o[3]), o[6], tonumber(o[2]), reason)
@@ -88,6 +91,10 @@ if not tail or not there() then
 end
 
 if o[5] == run then return ready(o[1], term, o[6], revision) end
+if ARGV[9] == '' then return { 'shards' } end
+if tonumber(ARGV[9]) > revision then
+  return lost('a shard knows of revision ' .. ARGV[9] .. ', Redis came back with revision ' .. int(revision))
+end
 
 if o[7] ~= run then
   call('HSET', ORDER, 'recovering', run, 'started', int(now))
