@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -41,6 +41,7 @@ const (
 // write is an acknowledged put of a key that nobody else puts.
 type write struct {
 	key      string
+	area     string
 	frontend int
 	revision int64
 	at       time.Time
@@ -55,6 +56,8 @@ type load struct {
 	clients []*clientv3.Client
 	running sync.WaitGroup
 	began   time.Time
+	// areas are what the keys begin with, behind written: each writer has one.
+	areas []string
 	// mayBeStale says that reads may lack what was acknowledged before they began.
 	mayBeStale bool
 	// highest is the highest acknowledged revision.
@@ -64,10 +67,10 @@ type load struct {
 
 	mu      sync.Mutex // guards what follows
 	writes  []write
-	counts  []int          // of writes, by frontend
-	refused map[string]int // failures of writes by what they say
-	corrupt bool           // one of them was that the store is corrupt
-	stale   []string       // reads that lacked what had been acknowledged
+	counts  []map[string]int // of writes, by frontend and area
+	refused map[string]int   // failures of writes by what they say
+	corrupt bool             // one of them was that the store is corrupt
+	stale   []string         // reads that lacked what had been acknowledged
 	notes   []string
 	marks   []time.Time // when the notes were made
 }
@@ -75,11 +78,18 @@ type load struct {
 // startLoad starts it; it ends with check, or the test.
 func startLoad(t *testing.T, frontends ...*cluster.Frontend) *load {
 	t.Helper()
-	l := &load{t: t, began: time.Now(), counts: make([]int, len(frontends)), refused: make(map[string]int)}
+	return startLoadOn(t, []string{""}, frontends...)
+}
+
+// startLoadOn is startLoad in several areas of keys at once.
+func startLoadOn(t *testing.T, areas []string, frontends ...*cluster.Frontend) *load {
+	t.Helper()
+	l := &load{t: t, began: time.Now(), areas: areas, refused: make(map[string]int)}
 	l.ctx, l.stop = context.WithCancel(t.Context())
 	for number, frontend := range frontends {
 		client := frontend.Client()
 		l.clients = append(l.clients, client)
+		l.counts = append(l.counts, make(map[string]int))
 		for writer := range writersPerFrontend {
 			l.running.Go(func() { l.write(number, writer, client) })
 		}
@@ -107,8 +117,9 @@ func (l *load) pause(d time.Duration) bool {
 }
 
 func (l *load) write(frontend, writer int, client *clientv3.Client) {
+	area := l.areas[writer%len(l.areas)]
 	for i := 0; l.ctx.Err() == nil; i++ {
-		key := fmt.Sprintf("%sf%d-w%d-%06d", written, frontend+1, writer, i)
+		key := fmt.Sprintf("%s%sf%d-w%d-%06d", written, area, frontend+1, writer, i)
 		l.calm.RLock()
 		ctx, cancel := context.WithTimeout(l.ctx, callTimeout)
 		response, err := client.Put(ctx, key, key)
@@ -121,7 +132,7 @@ func (l *load) write(frontend, writer int, client *clientv3.Client) {
 			l.pause(pauseAfterFailure)
 			continue
 		}
-		l.acknowledged(write{key: key, frontend: frontend, revision: response.Header.Revision, at: time.Now()})
+		l.acknowledged(write{key: key, area: area, frontend: frontend, revision: response.Header.Revision, at: time.Now()})
 		l.pause(pauseBetween)
 	}
 }
@@ -143,7 +154,7 @@ func (l *load) acknowledged(w write) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.writes = append(l.writes, w)
-	l.counts[w.frontend]++
+	l.counts[w.frontend][w.area]++
 }
 
 func (l *load) failed(err error) {
@@ -211,7 +222,10 @@ func (l *load) goesOn(more int) error {
 }
 
 // goOn is goesOn for the first frontends.
-func (l *load) goOn(more, frontends int) error {
+func (l *load) goOn(more, frontends int) error { return l.goOnIn(more, frontends, l.areas...) }
+
+// goOnIn is goOn in some areas alone.
+func (l *load) goOnIn(more, frontends int, areas ...string) error {
 	before := l.written()
 	var corrupt error
 	err := cluster.Poll(bound, func() error {
@@ -219,9 +233,11 @@ func (l *load) goOn(more, frontends int) error {
 			corrupt = errCorrupt
 			return nil
 		}
-		for frontend, count := range l.written()[:frontends] {
-			if count < before[frontend]+more {
-				return fmt.Errorf("frontend %d has %d of %d; refused: %v", frontend+1, count-before[frontend], more, l.refusals())
+		for frontend, counts := range l.written()[:frontends] {
+			for _, area := range areas {
+				if got := counts[area] - before[frontend][area]; got < more {
+					return fmt.Errorf("frontend %d has %d of %d in %q; refused: %v", frontend+1, got, more, area, l.refusals())
+				}
 			}
 		}
 		return nil
@@ -235,10 +251,14 @@ func (l *load) isCorrupt() bool {
 	return l.corrupt
 }
 
-func (l *load) written() []int {
+func (l *load) written() []map[string]int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.Clone(l.counts)
+	var counts []map[string]int
+	for _, c := range l.counts {
+		counts = append(counts, maps.Clone(c))
+	}
+	return counts
 }
 
 func (l *load) refusals() map[string]int {

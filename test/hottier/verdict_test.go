@@ -119,17 +119,27 @@ func (l *load) report() {
 		fmt.Fprintf(&text, "\n  %6v %s", since(l.marks[i]), what)
 	}
 	for frontend := range l.clients {
-		before, after := l.longestGap(frontend)
-		fmt.Fprintf(&text, "\n  frontend %d acknowledged nothing for %v, from %v to %v", frontend+1, since(after)-since(before), since(before), since(after))
+		for _, area := range l.areas {
+			before, after := l.longestGap(frontend, area)
+			fmt.Fprintf(&text, "\n  frontend %d acknowledged nothing%s for %v, from %v to %v",
+				frontend+1, inArea(area), since(after)-since(before), since(before), since(after))
+		}
 	}
 	l.t.Log(text.String())
 }
 
-// longestGap is the longest time between two writes of a frontend.
-func (l *load) longestGap(frontend int) (before, after time.Time) {
+func inArea(area string) string {
+	if area == "" {
+		return ""
+	}
+	return " of " + area
+}
+
+// longestGap is the longest time between two writes of a frontend to an area.
+func (l *load) longestGap(frontend int, area string) (before, after time.Time) {
 	var last time.Time
 	for _, w := range l.writes {
-		if w.frontend != frontend {
+		if w.frontend != frontend || w.area != area {
 			continue
 		}
 		if !last.IsZero() && w.at.Sub(last) > after.Sub(before) {
