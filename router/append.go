@@ -241,9 +241,6 @@ func (k *Keyspace) quota(s *shard) int64 {
 	if sizes == nil {
 		return left
 	}
-	if sizes.noSpace {
-		return -1
-	}
 	for id, bytes := range sizes.bytes {
 		if id != s.id {
 			left -= bytes
@@ -254,7 +251,6 @@ func (k *Keyspace) quota(s *shard) int64 {
 
 // sizes are the bytes of each shard at the last heartbeat.
 type sizes struct {
-	noSpace     bool
 	bytes, keys map[hot.Shard]int64
 }
 

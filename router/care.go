@@ -45,11 +45,7 @@ func (k *Keyspace) care(ctx context.Context) error {
 	if err := k.settleOpen(ctx, lockPatience); err != nil {
 		return err
 	}
-	now, err := k.latest(ctx)
-	if err != nil {
-		return err
-	}
-	all := &sizes{noSpace: now.noSpace, bytes: make(map[hot.Shard]int64), keys: make(map[hot.Shard]int64)}
+	all := &sizes{bytes: make(map[hot.Shard]int64), keys: make(map[hot.Shard]int64)}
 	shards := slices.DeleteFunc(k.others(), func(s *shard) bool { return !k.named(s) })
 	summaries, failures := make([]hot.ShardSummary, len(shards)), make([]error, len(shards))
 	var caring sync.WaitGroup
@@ -92,6 +88,11 @@ func (k *Keyspace) careFor(ctx context.Context, s *shard) (hot.ShardSummary, err
 	}
 	if err := s.stampTo(ctx, a.revision); err != nil {
 		return summary, err
+	}
+	if !s.wasTold(a.space) {
+		if err := s.tellSpace(ctx); err != nil {
+			return summary, err
+		}
 	}
 	return summary, s.lanes.forget(ctx, s.client, k.summary.Load(), time.Now())
 }

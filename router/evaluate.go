@@ -324,7 +324,7 @@ func (e *evaluation) checkRange(at Revision) error {
 
 func (e *evaluation) checkPut(r *pb.PutRequest) error {
 	if r.Lease != 0 {
-		if _, _, err := e.k.LeaseTimeToLive(e.ctx, r.Lease, false); err != nil {
+		if _, _, err := e.k.oneLease(e.ctx, hot.DescribeLease(r.Lease, false)); err != nil {
 			return err
 		}
 	}

@@ -22,6 +22,9 @@ const (
 	leasesMax   = 1024
 	// expiriesMax bounds how many leases one ExpireLeases revokes.
 	expiriesMax = 256
+	// leaseLooksMax bounds how often the keys of a lease on several shards are looked at
+	// before these are made to stand still for it.
+	leaseLooksMax = 3
 )
 
 // leaseAnswer is the result of one call on leases.
@@ -114,7 +117,7 @@ func (k *Keyspace) refuseTTL(ctx context.Context) error {
 // stays unknown. So does that of a grant whose id the client chose: that lease may
 // be an older one, for which the grant was refused.
 func (k *Keyspace) grantedAfterAll(ctx context.Context, id int64, lost error) (Lease, Revision, error) {
-	lease, revision, err := k.LeaseTimeToLive(ctx, id, false)
+	lease, revision, err := k.oneLease(ctx, hot.DescribeLease(id, false))
 	if err != nil {
 		return Lease{}, 0, fmt.Errorf("grant lease %x: %w", id, lost)
 	}
@@ -123,26 +126,91 @@ func (k *Keyspace) grantedAfterAll(ctx context.Context, id int64, lost error) (L
 
 // LeaseKeepAlive implements API.
 func (k *Keyspace) LeaseKeepAlive(ctx context.Context, id int64) (Lease, Revision, error) {
-	return k.oneLease(ctx, hot.KeepAliveLease(id))
+	return k.ended(ctx, id, func() (Lease, Revision, error) { return k.oneLease(ctx, hot.KeepAliveLease(id)) })
 }
 
 // LeaseTimeToLive implements API.
 func (k *Keyspace) LeaseTimeToLive(ctx context.Context, id int64, keys bool) (Lease, Revision, error) {
-	return k.oneLease(ctx, hot.DescribeLease(id, keys))
+	return k.ended(ctx, id, func() (Lease, Revision, error) { return k.oneLease(ctx, hot.DescribeLease(id, keys)) })
+}
+
+// ended sees to it that a lease which is said to be gone stays so. One whose time is
+// over, but which nobody has ended yet, would have its full time again after a restart
+// of Redis.
+func (k *Keyspace) ended(ctx context.Context, id int64, call func() (Lease, Revision, error)) (Lease, Revision, error) {
+	for {
+		lease, revision, err := call()
+		if !errors.Is(err, ErrLeaseNotFound) {
+			return lease, revision, err
+		}
+		_, failure := k.revoke(ctx, id, true)
+		if errors.Is(failure, ErrLeaseNotFound) {
+			return lease, revision, err
+		}
+		if failure != nil {
+			return lease, revision, failure
+		}
+	}
 }
 
 func (k *Keyspace) oneLease(ctx context.Context, call hot.LeaseCall) (Lease, Revision, error) {
-	answer, err := k.callLease(ctx, call, true)
-	if err != nil {
-		return Lease{}, answer.revision, err
-	}
-	lease := &answer.Leases[0]
-	if len(lease.Sharers) > 0 {
+	for range leaseLooksMax {
+		answer, err := k.callLease(ctx, call, true)
+		if err != nil {
+			return Lease{}, answer.revision, err
+		}
+		lease := &answer.Leases[0]
+		if len(lease.Sharers) == 0 {
+			return leaseOf(*lease), answer.revision, nil
+		}
 		if lease.Keys, err = k.allLeasedKeys(ctx, lease); err != nil {
 			return Lease{}, answer.revision, err
 		}
+		// What several shards have said is of one revision if nothing happened meanwhile.
+		now, err := k.latest(ctx)
+		if err != nil {
+			return Lease{}, answer.revision, err
+		}
+		if now.revision == answer.revision {
+			return leaseOf(*lease), answer.revision, nil
+		}
 	}
-	return leaseOf(*lease), answer.revision, nil
+	return k.leaseStill(ctx, call)
+}
+
+// leaseStill describes a lease while the shards that hold its keys stand still.
+func (k *Keyspace) leaseStill(ctx context.Context, call hot.LeaseCall) (Lease, Revision, error) {
+	ctx, cancel := context.WithTimeout(ctx, k.settings.RequestTimeout)
+	defer cancel()
+	for {
+		answer, err := k.callLease(ctx, call, true)
+		if err != nil {
+			return Lease{}, answer.revision, err
+		}
+		sharers := answer.Leases[0].Sharers
+		c, err := k.crossSharers(ctx, sharers)
+		if err != nil {
+			return Lease{}, answer.revision, err
+		}
+		answer, err = k.callLease(ctx, call, true)
+		if err == nil && slices.Equal(answer.Leases[0].Sharers, sharers) {
+			answer.Leases[0].Keys, err = k.allLeasedKeys(ctx, &answer.Leases[0])
+			c.abort(ctx)
+			return leaseOf(answer.Leases[0]), c.at, err
+		}
+		c.abort(ctx)
+		if err != nil {
+			return Lease{}, answer.revision, err
+		}
+	}
+}
+
+// crossSharers locks the home shard and all that hold keys of a lease.
+func (k *Keyspace) crossSharers(ctx context.Context, sharers []hot.Shard) (*crossing, error) {
+	return k.cross(ctx, func(m *mapVersion) []hot.Shard {
+		shards := slices.DeleteFunc(slices.Clone(sharers), func(s hot.Shard) bool { return !m.owns(s) })
+		return append(shards, hot.HomeShard)
+	})
 }
 
 // allLeasedKeys gathers the keys of a lease from all shards that may hold some.
@@ -233,10 +301,7 @@ func (k *Keyspace) revokeAcross(ctx context.Context, id int64, onlyDue bool) (Re
 			return 0, err
 		}
 		sharers := answer.Leases[0].Sharers
-		c, err := k.cross(ctx, func(m *mapVersion) []hot.Shard {
-			shards := slices.DeleteFunc(slices.Clone(sharers), func(s hot.Shard) bool { return !m.owns(s) })
-			return append(shards, hot.HomeShard)
-		})
+		c, err := k.crossSharers(ctx, sharers)
 		if err != nil {
 			return 0, err
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -168,7 +169,54 @@ func (k *Keyspace) raise(ctx context.Context, a Alarm, how func(context.Context,
 	if raised {
 		k.logger.Warn("alarm raised", "alarm", a.Type.String(), "member", a.MemberID)
 	}
+	k.tellSpace(ctx, a)
 	return nil
+}
+
+// tellSpace tells all shards of a change of the NOSPACE alarm, which lives on the home
+// shard. One that cannot be told now is told by whoever looks after it.
+func (k *Keyspace) tellSpace(ctx context.Context, a Alarm) {
+	if a.Type != alarmNoSpace {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	shards, err := k.toTell(ctx)
+	if err != nil {
+		k.logger.Warn("the shards will learn of an alarm later", "cause", err)
+		return
+	}
+	var telling sync.WaitGroup
+	for _, s := range shards {
+		telling.Go(func() {
+			if err := s.tellSpace(ctx); err != nil && !errors.Is(err, errStaleMap) {
+				k.logger.Warn("a shard will learn of an alarm later", "shard", int(s.id), "cause", err)
+			}
+		})
+	}
+	telling.Wait()
+}
+
+// toTell are all shards but the home shard, with the one that a move is filling: its
+// mover may have told it what was so before.
+func (k *Keyspace) toTell(ctx context.Context) ([]*shard, error) {
+	if err := k.reloadMap(ctx); err != nil {
+		return nil, err
+	}
+	shards := slices.DeleteFunc(k.others(), func(s *shard) bool { return !k.named(s) })
+	m := k.shardMap()
+	if m.move == "" {
+		return shards, nil
+	}
+	var card moveCard
+	if err := json.Unmarshal([]byte(m.move), &card); err != nil {
+		return nil, fmt.Errorf("decode the move: %w", err)
+	}
+	filling, err := k.openShard(card.Shard, card.Endpoint, m)
+	if err != nil {
+		return nil, err
+	}
+	return append(shards, filling), nil
 }
 
 // DisarmAlarm implements API.
@@ -180,6 +228,7 @@ func (k *Keyspace) DisarmAlarm(ctx context.Context, a Alarm) ([]Alarm, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lower alarm %v: %w", a.Type, translate(err))
 	}
+	k.tellSpace(ctx, a)
 	out := make([]Alarm, len(lowered))
 	for i, l := range lowered {
 		out[i] = Alarm{MemberID: l.MemberID, Type: pb.AlarmType(l.Kind)}

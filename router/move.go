@@ -375,6 +375,9 @@ func (m *mover) handOnce(ctx context.Context) (hot.Outcome, error) {
 		err = m.load(ctx, nil, leases)
 	}
 	if err == nil {
+		err = m.to.tellSpace(ctx)
+	}
+	if err == nil {
 		summary, err = m.to.client.ShardSummary(ctx)
 		err = translate(err)
 	}

@@ -15,7 +15,7 @@ type sequenced struct {
 	hot.Sequenced
 	revision, compacted Revision
 	epoch               hot.Epoch
-	noSpace             bool
+	space               hot.Space
 }
 
 // complete says that the cuts reach up to the last ordered position.
@@ -42,7 +42,7 @@ func (k *Keyspace) serveSequence(batch []*sequenceItem) {
 	}
 	for i, it := range batch {
 		it.finish(sequenced{Sequenced: answer.Shards[i], revision: answer.Revision, compacted: answer.Compacted,
-			epoch: answer.Epoch, noSpace: answer.NoSpace}, nil)
+			epoch: answer.Epoch, space: answer.Space}, nil)
 	}
 }
 

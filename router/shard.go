@@ -29,6 +29,8 @@ type shard struct {
 	stamped hot.Position
 	horizon Revision
 	recent  recentWrites
+	// told is the newest that this frontend has told it of space.
+	told hot.Space
 	// lanes belong to the goroutine that looks after the shards.
 	lanes oldLanes
 	// ahead is what the next append tells the shard of the order.
@@ -101,7 +103,7 @@ func (s *shard) has(r Revision) bool {
 // stampOf is what to tell the shard of an answer of the sequencer; the horizon is left
 // out where the answer did not hold all cuts.
 func stampOf(a sequenced) hot.Stamp {
-	s := hot.Stamp{Cuts: a.Cuts, Compacted: a.compacted, Incarnation: a.Incarnation}
+	s := hot.Stamp{Cuts: a.Cuts, Compacted: a.compacted, Incarnation: a.Incarnation, Space: a.space}
 	if a.complete() {
 		s.Horizon, s.Through = a.revision, a.Ordered
 	}
@@ -132,6 +134,34 @@ func (s *shard) stampTo(ctx context.Context, r Revision) error {
 		}
 	}
 	return nil
+}
+
+// tellSpace tells the shard whether the NOSPACE alarm is up.
+func (s *shard) tellSpace(ctx context.Context) error {
+	for {
+		a, err := s.k.ask(ctx, hot.Ask{Shard: s.id, After: s.after()})
+		if err != nil {
+			return err
+		}
+		stamp := stampOf(a)
+		_, err = s.client.Stamp(ctx, hot.EpochAny, stamp)
+		if err == nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.told = max(s.told, a.space)
+			return nil
+		}
+		if err := s.unstamped(ctx, err); err != nil {
+			return err
+		}
+	}
+}
+
+// wasTold says that the shard knows of the alarm as it is.
+func (s *shard) wasTold(space hot.Space) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.told >= space
 }
 
 // unstamped does what has to be done before stamping can go on; another error than

@@ -32,9 +32,7 @@ func (g *game) scene() {
 	case 4:
 		g.shortLease()
 	case 5:
-		if *shardsFlag == 1 {
-			g.noSpace()
-		}
+		g.noSpace()
 	}
 }
 

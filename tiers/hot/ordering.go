@@ -57,11 +57,14 @@ type Stamp struct {
 	// Through is the last ordered position at the horizon: a shard that has not stamped
 	// as far needs more cuts than these.
 	Through Position
+	// Space is the sequencer's; 0 tells nothing.
+	Space Space
 }
 
 func (s *Stamp) packed() []byte {
-	out := append7(make([]byte, 0, 7+incarnationLength+cutBytes*len(s.Cuts)), int64(s.Through))
+	out := append7(make([]byte, 0, 14+incarnationLength+cutBytes*len(s.Cuts)), int64(s.Through))
 	out = append(out, withDefault(s.Incarnation, noIncarnation)...)
+	out = append7(out, int64(s.Space))
 	for i := range s.Cuts {
 		out = s.Cuts[i].append(out)
 	}
@@ -209,11 +212,18 @@ type Sequenced struct {
 	Cuts []Cut
 }
 
+// Space says whether the NOSPACE alarm is up, and counts how often it went up and down,
+// so that a shard takes the newest.
+type Space int64
+
+// Out says that the alarm is up.
+func (s Space) Out() bool { return s%2 == 1 }
+
 // Sequence is the sequencer's answer.
 type Sequence struct {
 	Revision, Compacted Revision
 	Epoch               Epoch
-	NoSpace             bool
+	Space               Space
 	Shards              []Sequenced
 }
 
@@ -240,7 +250,7 @@ func (c *Client) Sequence(ctx context.Context, asks []Ask) (Sequence, error) {
 		return Sequence{}, err
 	}
 	d := decoder{rest: reply}
-	out := Sequence{Revision: d.revision(), Compacted: d.compacted(), Epoch: Epoch(d.int8()), NoSpace: d.byte() == 1}
+	out := Sequence{Revision: d.revision(), Compacted: d.compacted(), Epoch: Epoch(d.int8()), Space: Space(d.int8())}
 	out.Shards = make([]Sequenced, len(asks))
 	for i := range out.Shards {
 		s := &out.Shards[i]

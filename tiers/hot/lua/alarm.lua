@@ -13,6 +13,15 @@ if failure then return failure end
 local action, id, kind = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local NOSPACE = 1
 local changed = {}
+
+-- space says whether it is out, for commits on this shard, and counts the changes, for
+-- the other shards: twice the count, and 1 if it is out.
+local function space(out)
+  if (s.nospace and 1 or 0) == out then return end
+  local before = tonumber(call('HGET', ORDER, 'space') or 0)
+  call('HSET', ORDER, 'space', int(before - before % 2 + 2 + out))
+  if out == 1 then call('HSET', ORDER, 'nospace', '1') else call('HDEL', ORDER, 'nospace') end
+end
 if action == 'lost' then
   if call('HSETNX', ALARMS, id .. string.char(kind), int(now_ms())) == 1 then changed[1] = id .. string.char(kind) end
   if ARGV[4] == '0' then
@@ -52,7 +61,7 @@ end
 if action == 'raise' then
   local name = id .. string.char(kind)
   if call('HSETNX', ALARMS, name, int(now_ms())) == 1 then changed[1] = name end
-  if kind == NOSPACE then call('HSET', ORDER, 'nospace', '1') end
+  if kind == NOSPACE then space(1) end
   if kind ~= NOSPACE then call('HSET', ORDER, 'corrupt', 'the CORRUPT alarm was raised by hand') end
   return table.concat(changed)
 end
@@ -71,5 +80,5 @@ for i = 1, #all do
     end
   end
 end
-if left == 0 then call('HDEL', ORDER, 'nospace') end
+if left == 0 then space(0) end
 return table.concat(changed)

@@ -23,7 +23,8 @@ local meta = call('HMGET', META, 'tail', 'bytes', 'lock')
 if meta[3] then return busy(meta[3]) end
 -- Stamping is not refused when memory is out, and what follows it is not then, either.
 call('HSET', META, 'tail', meta[1])
-local status, stamped = stamp(ARGV[arguments - 3], tonumber(ARGV[arguments - 2]), tonumber(ARGV[arguments - 1]))
+local status, stamped, told = stamp(ARGV[arguments - 3], tonumber(ARGV[arguments - 2]), tonumber(ARGV[arguments - 1]))
+if told then s.nospace = call('HGET', ORDER, 'nospace') end
 if status ~= DONE then return unstamped(status, stamped) end
 
 ordered, revision, quota = false, math.max(s.revision, tonumber(ARGV[arguments - 2])), tonumber(ARGV[3])

@@ -3,7 +3,7 @@
 --
 -- ARGV: 1 per shard asked for ('>I2c16I7I7'): shard, incarnation that its tail was
 --   read in, tail (0: order nothing), position after which cuts are wanted.
--- Reply: revision, compacted+1, epoch, 1 if space is out ('>I8I8I8B'), then per shard
+-- Reply: revision, compacted+1, epoch, space as alarm.lua counts it ('>I8I8I8I8'), then per shard
 --   status (0, or 1 if the shard has begun another incarnation), last ordered
 --   position, its revision, the shard's incarnation, number of cuts ('>BI7I7c16I2'),
 --   cuts ('>I7I7I7B').
@@ -76,7 +76,8 @@ end
 
 read_asks()
 order()
-local out = { pack('>I8I8I8B', revision, s.compacted + 1, tonumber(call('HGET', ORDER, 'epoch') or 1), s.nospace and 1 or 0) }
+local now = call('HMGET', ORDER, 'epoch', 'space')
+local out = { pack('>I8I8I8I8', revision, s.compacted + 1, tonumber(now[1] or 1), tonumber(now[2] or 0)) }
 for i, ask in ipairs(asks) do
   local k = shards[ask.shard]
   local count, cuts = 0, ''

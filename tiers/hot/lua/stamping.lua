@@ -67,19 +67,21 @@ local function store(to)
 end
 
 -- stamp applies cuts, which follow each other behind the last position that is to be
--- stamped then, and the incarnation that is meant ('>I7c16'), and if all are done, notes
+-- stamped then, the incarnation that is meant, and space as alarm.lua counts it
+-- ('>I7c16I7'), and if all are done, notes
 -- that this shard has everything up to the revision horizon, and the compacted
--- revision. It gives the status and the last stamped position.
+-- revision. It gives the status, the last stamped position, and whether space has
+-- changed.
 local function stamp(cuts, horizon, compacted)
   local m = call('HMGET', META, 'stamped', 'tail', 'delta')
   local stamped, tail, delta = tonumber(m[1]), tonumber(m[2]), tonumber(m[3])
   local to, batches, status, done = index_changes(), 0, DONE, {}
-  local through, meant = parse('>I7c16', cuts)
+  local through, meant, space = parse('>I7c16I7', cuts)
   local insisting = false
   if meant ~= NO_INCARNATION and meant ~= incarnation then
     error({ err = 'TIERD_MEANT the caller means another incarnation' })
   end
-  for at = 24, #cuts, CUT_SIZE do
+  for at = 31, #cuts, CUT_SIZE do
     local from, upto, r, plan = parse(CUT_FORMAT, cuts, at)
     if upto > stamped then
       if not insisting then insist() end -- what has a revision has to be shown
@@ -117,12 +119,17 @@ local function stamp(cuts, horizon, compacted)
   -- Revisions grow with positions: up to that of the last one stamped nothing is missing.
   -- A reader at a lower horizon would take the index for what it was there.
   if batches > 0 then horizon = math.max(horizon, stamped + delta) end
-  local o = call('HMGET', ORDER, 'revision', 'compacted')
+  local o = call('HMGET', ORDER, 'revision', 'compacted', 'space')
+  local told = space > tonumber(o[3] or 0)
+  if told then
+    call('HSET', ORDER, 'space', int(space))
+    if space % 2 == 1 then call('HSET', ORDER, 'nospace', '1') else call('HDEL', ORDER, 'nospace') end
+  end
   if tonumber(o[1]) < horizon or tonumber(o[2]) < compacted then
     if not insisting then insist() end
     call('HSET', ORDER, 'revision', int(math.max(horizon, tonumber(o[1]))), 'compacted', int(math.max(compacted, tonumber(o[2]))))
   end
-  return status, stamped
+  return status, stamped, told
 end
 
 -- unstamped is the error for callers who need all of their cuts stamped.
