@@ -31,43 +31,48 @@ end
 
 -- read_asks reads the program, and what is known of each shard in it.
 local function read_asks()
-  local fields, n = {}, 0
-  for at = 1, #program, ASK_SIZE do
-    local shard, life, tail, after = parse(ASK_FORMAT, program, at)
-    local name = int(shard)
-    asks[#asks + 1] = { shard = shard, life = life, tail = tail, after = after }
+  local fields, n, at = {}, 0, 1
+  for i = 1, #program / ASK_SIZE do
+    local ask = {}
+    ask.shard, ask.life, ask.tail, ask.after, at = parse(ASK_FORMAT, program, at)
+    asks[i] = ask
+    local name = int(ask.shard)
     fields[n + 1], fields[n + 2], fields[n + 3] = name .. ':len', name .. ':last', name .. ':incarnation'
     n = n + 3
   end
   local found = many(SHARDS, fields, n)
-  for i, ask in ipairs(asks) do
-    local at = 3 * i
-    shards[ask.shard] = shards[ask.shard] or { name = int(ask.shard), tag = pack(SHARD_FORMAT, ask.shard),
-      len = tonumber(found[at - 2] or 0), last = tonumber(found[at - 1] or 0), life = found[at], orders = 0 }
+  for i = 1, n, 3 do
+    local shard = asks[(i + 2) / 3].shard
+    if not shards[shard] then
+      shards[shard] = { tag = pack(SHARD_FORMAT, shard), orders = 0, len = tonumber(found[i] or 0), last = tonumber(found[i + 1] or 0),
+        life = found[i + 2], len_field = fields[i], last_field = fields[i + 1] }
+    end
   end
 end
 
 -- order gives all positions up to the tails asked for their revisions.
 local function order()
-  local cuts, n, states, newest = {}, 0, {}, nil
-  for _, ask in ipairs(asks) do
+  local cuts, n, states, newest, first = {}, 0, {}, nil, nil
+  for i = 1, #asks do
+    local ask = asks[i]
     local k, tail = shards[ask.shard], ask.tail
     if k.life == ask.life and tail > k.len then
-      local first = revision + 1
-      revision = revision + tail - k.len
-      k.cut, k.orders = pack(CUT_FORMAT, k.len + 1, tail, first, 0), k.orders + 1
-      newest = { k.name, int(k.len + 1), int(tail), int(first) }
-      if math.floor(k.len / 4096) ~= math.floor(tail / 4096) and ask.after > KEPT then k.trim = ask.after - KEPT end
-      k.before, k.len, k.last = k.len, tail, revision
+      local len = k.len
+      newest, first = ask, revision + 1
+      revision = revision + tail - len
+      k.cut, k.orders, k.before = pack(CUT_FORMAT, len + 1, tail, first, 0), k.orders + 1, len
+      k.len, k.last = tail, revision
+      if math.floor(len / 4096) ~= math.floor(tail / 4096) and ask.after > KEPT then k.trim = ask.after - KEPT end
       cuts[n + 1], cuts[n + 2] = 0, k.tag .. k.cut
-      states[2 * n + 1], states[2 * n + 2], states[2 * n + 3], states[2 * n + 4] = k.name .. ':len', int(tail), k.name .. ':last', int(revision)
+      states[2 * n + 1], states[2 * n + 2], states[2 * n + 3], states[2 * n + 4] = k.len_field, int(tail), k.last_field, int(revision)
       n = n + 2
     end
   end
   if n == 0 then return end
   in_chunks('ZADD', ORDERED, cuts, n)
   in_chunks('HSET', SHARDS, states, 2 * n)
-  call('XADD', CUTS, 'MAXLEN', '~', 1000, '*', 's', newest[1], 'f', newest[2], 't', newest[3], 'r', newest[4])
+  local from = newest.tail - revision + first
+  call('XADD', CUTS, 'MAXLEN', '~', 1000, '*', 's', newest.shard, 'f', int(from), 't', int(newest.tail), 'r', int(first))
   call('HSET', ORDER, 'revision', int(revision))
   for _, k in pairs(shards) do
     if k.trim then call('ZREMRANGEBYLEX', ORDERED, '[' .. k.tag, '(' .. k.tag .. pack('>I7', k.trim)) end
@@ -78,7 +83,8 @@ read_asks()
 order()
 local now = call('HMGET', ORDER, 'epoch', 'space')
 local out = { pack('>I8I8I8I8', revision, s.compacted + 1, tonumber(now[1] or 1), tonumber(now[2] or 0)) }
-for i, ask in ipairs(asks) do
+for i = 1, #asks do
+  local ask = asks[i]
   local k = shards[ask.shard]
   local count, cuts = 0, ''
   if k.orders == 1 and ask.after >= k.before and ask.after < k.len then
