@@ -79,7 +79,6 @@ func (r *report) addRest(sizes []*scaled) {
 // addOrdering writes a row of the sequencer alone.
 func (r *report) addOrdering(o ordering) {
 	head := []string{"writes per batch", "shards per order", "sequencer's CPU per order", "per write", "one core orders"}
-	r.disturbed += o.result.disturbed
 	for _, round := range o.result.rounds {
 		r.others = append(r.others, round.others)
 	}

@@ -15,9 +15,13 @@ import (
 	"github.com/tierd/tierd/tiers/hot"
 )
 
-// orderers is how many frontends have the sequencer order at once: enough for its core
-// never to be idle, which also lets one sync serve several calls, as it would then.
+// orderers is how many frontends have the sequencer order at once: enough to keep its
+// core busy, so that one sync serves several calls.
 const orderers = 8
+
+// sequencerRounds is how many rounds of the sequencer there are for each round of a
+// load: it is the cheapest that counts.
+const sequencerRounds = 2
 
 // sequencer is a sequencer alone, that is told of tails by callers who have not
 // appended anything.
@@ -146,8 +150,8 @@ func measureSequencer(t *testing.T, settings settings, report *report) {
 			if over == homeOnly {
 				continue
 			}
-			o := ordering{writes: writes, over: over, result: result{system: s.system, load: s.order(over, writes)}}
-			for range settings.rounds {
+			o := ordering{writes: writes, over: over, result: result{system: s.system, load: s.order(over, writes), disturbed: disturbedMax}}
+			for range sequencerRounds * settings.rounds {
 				if err := o.result.measure(t.Context(), settings.duration); err != nil {
 					t.Fatalf("order %d writes of %d shards: %v", writes, over, err)
 				}
