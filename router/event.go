@@ -80,9 +80,22 @@ func (k *Keyspace) eventsOnce(ctx context.Context, q hot.EventsQuery) (hot.Event
 	}
 	reading.Wait()
 	if err := errors.Join(failures...); err != nil {
-		return hot.EventsPage{}, err
+		return hot.EventsPage{}, k.served(ctx, err)
 	}
 	return merged(pages, now, q), nil
+}
+
+// served tells a loss of one shard from one of the keyspace: whoever follows the latter
+// has to end, but the former will be accepted or found again, and other shards' events do
+// not wait for it.
+func (k *Keyspace) served(ctx context.Context, err error) error {
+	if !errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	if _, failure := k.latest(ctx); failure != nil {
+		return failure
+	}
+	return fmt.Errorf("%w: a shard is refused: %v", ErrUnavailable, err)
 }
 
 // eventful lists the shards that may have events from a revision on, the home shard

@@ -346,10 +346,16 @@ func (v *victim) awaitRefused(area string) {
 // servesOthers checks the areas that have lost nothing.
 func (v *victim) servesOthers() {
 	v.t.Helper()
-	v.live = v.client.Watch(v.ctx, written, clientv3.WithPrefix())
+	// This one needs what is lost, and waits; those of the same stream do not wait for it.
+	v.live = v.client.Watch(v.ctx, written, clientv3.WithPrefix(), clientv3.WithRev(2))
 	for _, area := range v.s.sparedBy() {
+		events := v.client.Watch(v.ctx, written+area, clientv3.WithPrefix(), clientv3.WithCreatedNotify())
+		if created := <-events; created.Err() != nil {
+			v.t.Fatalf("watch %s: %v", area, created.Err())
+		}
 		v.revision = putRevision(v.t, v.ctx, v.client, written+area+"meanwhile")
 		get(v.t, v.ctx, v.client, area)
+		v.hear(events, v.revision, v.revision)
 	}
 }
 
