@@ -180,16 +180,14 @@ func (s *shard) learn(a sequenced) {
 // revisionOf finds the revision of a position whose cut the sequencer did not name: it
 // lies before what this frontend asks for.
 func (s *shard) revisionOf(ctx context.Context, p hot.Position) (Revision, error) {
-	for after := p - 1; ; {
-		a, err := s.k.ask(ctx, hot.Ask{Shard: s.id, After: after})
-		if err != nil {
-			return 0, err
-		}
-		if r, ok := hot.RevisionOf(a.Cuts, p); ok {
-			return r, nil
-		}
-		return 0, fmt.Errorf("%w: the sequencer has no cut of it any more", ErrInternal)
+	a, err := s.k.ask(ctx, hot.Ask{Shard: s.id, After: p - 1})
+	if err != nil {
+		return 0, err
 	}
+	if r, ok := hot.RevisionOf(a.Cuts, p); ok {
+		return r, nil
+	}
+	return 0, fmt.Errorf("%w: the sequencer has no cut of it any more", ErrInternal)
 }
 
 // awaitUnlocked waits a moment for a token to let go, and sees after it when it has

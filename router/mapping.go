@@ -231,11 +231,6 @@ func (k *Keyspace) remap(ctx context.Context, change func(*mapCard) error) error
 	}
 }
 
-// boundary says whether a key begins a range, or is the end of all keys.
-func (m *mapVersion) boundary(at []byte) bool {
-	return len(at) == 0 || slices.ContainsFunc(m.Ranges, func(r rangeCard) bool { return bytes.Equal(r.From, at) })
-}
-
 // dropHistory lets go of what shards keep only for revisions that cannot be read any
 // more: shards that own nothing since, ranges that were given away, and old versions of
 // the map. It says whether nothing is left.

@@ -49,19 +49,11 @@ func (k *Keyspace) serveSequence(batch []*sequenceItem) {
 // ask asks the sequencer about a shard, and orders what it says is to be ordered. What
 // is newer than the shard map this frontend knows is read on the way.
 func (k *Keyspace) ask(ctx context.Context, a hot.Ask) (sequenced, error) {
-	for {
-		answer, err := k.sequences.do(ctx, a)
-		if err != nil {
-			return answer, err
-		}
-		if answer.epoch <= k.shardMap().now().epoch {
-			return answer, nil
-		}
-		if err := k.reloadMap(ctx); err != nil {
-			return answer, err
-		}
-		return answer, nil
+	answer, err := k.sequences.do(ctx, a)
+	if err == nil && answer.epoch > k.shardMap().now().epoch {
+		err = k.reloadMap(ctx)
 	}
+	return answer, err
 }
 
 // latest is the linearizable current revision.

@@ -206,14 +206,16 @@ func (c *RedisCluster) serving(key string, not *Redis) (*Redis, error) {
 			err = failure
 			continue
 		}
-		slots, failure := node.control.ClusterSlots(ctx).Result()
+		shards, failure := node.control.ClusterShards(ctx).Result()
 		if failure != nil {
 			err = failure
 			continue
 		}
-		for _, part := range slots {
-			if int(slot) >= part.Start && int(slot) <= part.End {
-				return c.confirmed(part, not)
+		for _, shard := range shards {
+			for _, slots := range shard.Slots {
+				if slot >= slots.Start && slot <= slots.End {
+					return c.confirmed(shard, not)
+				}
 			}
 		}
 		err = fmt.Errorf("%s knows nobody who serves slot %d", node.Address(), slot)
@@ -221,13 +223,18 @@ func (c *RedisCluster) serving(key string, not *Redis) (*Redis, error) {
 	return nil, err
 }
 
-// confirmed is the primary of a part, if it says so itself.
-func (c *RedisCluster) confirmed(part redis.ClusterSlot, not *Redis) (*Redis, error) {
-	primary := c.ids[part.Nodes[0].ID]
-	if primary == nil || primary == not {
-		return nil, fmt.Errorf("still served by %s", part.Nodes[0].Addr)
+// confirmed is the primary of a shard of the cluster, if it says so itself.
+func (c *RedisCluster) confirmed(shard redis.ClusterShard, not *Redis) (*Redis, error) {
+	for _, node := range shard.Nodes {
+		if node.Role != "master" {
+			continue
+		}
+		primary := c.ids[node.ID]
+		if primary != nil && primary != not && primary.Running() {
+			return primary, saysPrimary(primary)
+		}
 	}
-	return primary, saysPrimary(primary)
+	return nil, errors.New("no other node serves it yet")
 }
 
 // ReplicasOf are the nodes that say they follow a primary.
