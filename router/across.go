@@ -381,13 +381,24 @@ func (k *Keyspace) settle(ctx context.Context, t hot.Token, patience time.Durati
 		}
 		return k.carryOut(ctx, t, s.Revision, parts)
 	}
-	var failures []error
+	k.unlock(ctx, t)
+	return nil
+}
+
+// unlock removes the locks of a token that has come to nothing. One that cannot be removed
+// now is by whoever meets it: no shard waits for another one that is out of reach.
+func (k *Keyspace) unlock(ctx context.Context, t hot.Token) {
+	ctx, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
+	var unlocking sync.WaitGroup
 	for _, other := range k.others() {
-		if err := other.client.Unlock(ctx, t); err != nil && !errors.Is(err, hot.ErrGone) {
-			failures = append(failures, translate(err))
-		}
+		unlocking.Go(func() {
+			if err := other.client.Unlock(ctx, t); err != nil && !errors.Is(err, hot.ErrGone) {
+				k.logger.Debug("a lock is left for whoever meets it", "shard", int(other.id), "cause", err)
+			}
+		})
 	}
-	return errors.Join(failures...)
+	unlocking.Wait()
 }
 
 // settleOpen settles all tokens that hold the ticket, or have a plan, for longer than a
@@ -397,13 +408,12 @@ func (k *Keyspace) settleOpen(ctx context.Context, older time.Duration) error {
 	if err != nil {
 		return translate(err)
 	}
+	var failures []error
 	for _, t := range tokens {
 		k.metrics.settled.Inc()
-		if err := k.settle(ctx, t, lockPatience); err != nil {
-			return err
-		}
+		failures = append(failures, k.settle(ctx, t, lockPatience))
 	}
-	return nil
+	return errors.Join(failures...)
 }
 
 // spansOf are all spans that a transaction names, in every branch.

@@ -42,13 +42,12 @@ func (k *Keyspace) careLoop() {
 }
 
 func (k *Keyspace) care(ctx context.Context) error {
-	if err := k.settleOpen(ctx, lockPatience); err != nil {
-		return err
-	}
 	all := &sizes{bytes: make(map[hot.Shard]int64), keys: make(map[hot.Shard]int64)}
 	shards := slices.DeleteFunc(k.others(), func(s *shard) bool { return !k.named(s) })
 	summaries, failures := make([]hot.ShardSummary, len(shards)), make([]error, len(shards))
 	var caring sync.WaitGroup
+	var unsettled error
+	caring.Go(func() { unsettled = k.settleOpen(ctx, lockPatience) })
 	for i, s := range shards { // one that is out of reach must not keep the others waiting
 		caring.Go(func() { summaries[i], failures[i] = k.careFor(ctx, s) })
 	}
@@ -65,7 +64,7 @@ func (k *Keyspace) care(ctx context.Context) error {
 		k.metrics.show(hot.HomeShard, home.Bytes, home.Keys, 0)
 	}
 	k.sizes.Store(all)
-	return errors.Join(failures...)
+	return errors.Join(append(failures, unsettled)...)
 }
 
 // careFor orders and stamps what lies about on a shard.

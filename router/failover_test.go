@@ -3,6 +3,7 @@ package router_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -120,6 +121,49 @@ func TestPlanOfAShardThatFailsOverIsForOthers(t *testing.T) {
 	close(over)
 	<-done
 	a.hasBoth(a.keyspaces[1], "x")
+}
+
+// TestAShardOutOfReachLocksNoOther: a transaction over a shard that answers and one that
+// does not comes to nothing, and the one that answers is written meanwhile.
+func TestAShardOutOfReachLocksNoOther(t *testing.T) {
+	t.Parallel()
+	a := openApart(t, 2, nil)
+	k := a.keyspaces[0]
+	if err := k.Move(t.Context(), []byte("c"), []byte("m"), 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	put(t, k, "c", "before")
+	const silence = 10 * time.Second
+	if err := a.shard.Do(t.Context(), "client", "pause", silence.Milliseconds(), "all").Err(); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), silence)
+	defer cancel()
+	var crossing sync.WaitGroup
+	crossing.Go(func() {
+		for _, frontend := range a.keyspaces {
+			short, cancel := context.WithTimeout(ctx, time.Second)
+			_, _ = frontend.Txn(short, &pb.TxnRequest{Success: []*pb.RequestOp{
+				{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte("c"), Value: []byte("x")}}},
+				{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte("z"), Value: []byte("x")}}},
+			}}) // it fails, or is done after the silence
+			cancel()
+		}
+	})
+	written := 0
+	for time.Since(began) < silence/3 {
+		for _, key := range []string{"a", "c"} {
+			if _, err := a.keyspaces[1].Put(ctx, &pb.PutRequest{Key: []byte(key), Value: []byte("meanwhile")}); err != nil {
+				t.Fatalf("put %q after %d: %v", key, written, err)
+			}
+			written++
+		}
+	}
+	if time.Since(began) >= silence {
+		t.Errorf("the last of %d puts waited for the shard that is out of reach", written)
+	}
+	crossing.Wait()
 }
 
 // TestGateSurvivesFailover: the promoted replica of a shard has not heard that the shard
