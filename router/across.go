@@ -41,8 +41,8 @@ type planPart struct {
 	Gate     hot.Epoch    `json:"gate,omitempty"`
 }
 
-// errStarted: something changed before everything was locked; it is begun again.
-var errStarted = errors.New("the shard map or a shard has changed meanwhile")
+// errBeginAgain: what was gone by has changed before the plan; nothing was done.
+var errBeginAgain = errors.New("the shard map or a shard has changed meanwhile")
 
 // step tells a test where a change over several shards is.
 func (k *Keyspace) step(name string) {
@@ -64,9 +64,9 @@ func (k *Keyspace) cross(ctx context.Context, concern func(*mapVersion) []hot.Sh
 		if err == nil {
 			return c, nil
 		}
-		if !errors.Is(err, errStarted) || ctx.Err() != nil {
+		if !errors.Is(err, errBeginAgain) || ctx.Err() != nil {
 			<-k.crossing
-			if errors.Is(err, errStarted) {
+			if errors.Is(err, errBeginAgain) {
 				err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 			}
 			return nil, err
@@ -87,7 +87,7 @@ func (k *Keyspace) crossOnce(ctx context.Context, concern func(*mapVersion) []ho
 		}
 		s, err := k.shard(id)
 		if errors.Is(err, errStaleMap) {
-			return nil, errStarted
+			return nil, errBeginAgain
 		}
 		if err != nil {
 			return nil, err
@@ -135,7 +135,7 @@ func (c *crossing) lockAll(ctx context.Context) error {
 		return err
 	}
 	if now.epoch != c.m.epoch {
-		return errStarted
+		return errBeginAgain
 	}
 	stamped := make([]hot.Stamped, len(c.shards))
 	failures := make([]error, len(c.shards))
@@ -188,7 +188,7 @@ func (c *crossing) orderAll(ctx context.Context) error {
 		}
 		if a.Superseded {
 			s.client.Outlived(l.Incarnation)
-			return errStarted
+			return errBeginAgain
 		}
 	}
 	c.k.step("order")
@@ -281,7 +281,7 @@ func (c *crossing) plan(ctx context.Context, p planned) (hot.Outcome, Revision, 
 	outcome, revision, err := c.k.hot.Plan(ctx, request)
 	if errors.Is(err, hot.ErrTicket) {
 		c.release(ctx)
-		return 0, 0, errStarted
+		return 0, 0, errBeginAgain
 	}
 	if err != nil {
 		c.release(ctx) // or it is carried out, if it was decided all the same
@@ -485,7 +485,7 @@ func (k *Keyspace) acrossOnce(ctx context.Context, r *pb.TxnRequest, spans []hot
 	}
 	outcome, revision, err := c.plan(ctx, p)
 	switch {
-	case errors.Is(err, errStarted):
+	case errors.Is(err, errBeginAgain):
 		return nil, false, nil
 	case err != nil:
 		return nil, false, err

@@ -307,7 +307,7 @@ func (k *Keyspace) revokeAcross(ctx context.Context, id int64, onlyDue bool) (Re
 		}
 		outcome, revision, err := k.revokeLocked(ctx, c, id, onlyDue, sharers)
 		switch {
-		case errors.Is(err, errStarted), err == nil && outcome == hot.OutcomeChanged:
+		case errors.Is(err, errBeginAgain), err == nil && outcome == hot.OutcomeChanged:
 			continue
 		case err != nil:
 			return 0, err

@@ -221,7 +221,7 @@ func (k *Keyspace) remap(ctx context.Context, change func(*mapCard) error) error
 			return err
 		}
 		outcome, _, err := c.plan(ctx, planned{next: &next})
-		if errors.Is(err, errStarted) || err == nil && outcome == hot.OutcomeChanged {
+		if errors.Is(err, errBeginAgain) || err == nil && outcome == hot.OutcomeChanged {
 			continue
 		}
 		if err != nil {

@@ -342,7 +342,7 @@ func (m *mover) hand(ctx context.Context) error {
 	for range evaluationsMax {
 		outcome, err := m.handOnce(ctx)
 		switch {
-		case errors.Is(err, errStarted), err == nil && outcome == hot.OutcomeChanged:
+		case errors.Is(err, errBeginAgain), err == nil && outcome == hot.OutcomeChanged:
 			if err := m.say(ctx, "hand over"); err != nil {
 				return err
 			}
@@ -362,7 +362,7 @@ func (m *mover) handOnce(ctx context.Context) (hot.Outcome, error) {
 	defer cancel()
 	c, err := m.k.cross(waiting, func(v *mapVersion) []hot.Shard { return v.shardsOf([]hot.Span{m.span}) })
 	if waiting.Err() != nil && ctx.Err() == nil && err != nil {
-		return 0, errStarted // others have the ticket: this is a moment for a sign of life
+		return 0, errBeginAgain // others have the ticket: this is a moment for a sign of life
 	}
 	if err != nil {
 		return 0, err
