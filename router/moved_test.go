@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -186,4 +187,36 @@ func TestLastRecordGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, openFleet(t, server, 3, nil), "z", "w")
+}
+
+// TestTwiceInOneTransaction: what two transactions within one make of a key, the second
+// one has made in the end, and the first one at no revision.
+func TestTwiceInOneTransaction(t *testing.T) {
+	t.Parallel()
+	server, _ := startRedis(t)
+	k := openFleet(t, server, 1, nil)
+	moved(t, k, "k")
+	before := put(t, k, "k0", "v")
+	nested := func(op *pb.RequestOp) *pb.RequestOp {
+		return &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{RequestTxn: &pb.TxnRequest{Success: []*pb.RequestOp{op}}}}
+	}
+	putOne := func(key string) *pb.RequestOp {
+		return nested(&pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte(key), Value: []byte("v")}}})
+	}
+	deleteOne := func(key string) *pb.RequestOp {
+		return nested(&pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: &pb.DeleteRangeRequest{Key: []byte(key)}}})
+	}
+	if _, err := k.Txn(t.Context(), &pb.TxnRequest{Success: []*pb.RequestOp{putOne("k1"), deleteOne("k1"), deleteOne("k0"), putOne("k0")}}); err != nil {
+		t.Fatal(err)
+	}
+	last := put(t, k, "k2", "v")
+	for at, want := range map[router.Revision]string{before: "k0 2.1", before + 1: "k0 3.1", last: "k0 3.1 k2 4.1", 0: "k0 3.1 k2 4.1"} {
+		var got []string
+		for _, kv := range get(t, k, "k", "l", int64(at)).Kvs {
+			got = append(got, fmt.Sprintf("%s %d.%d", kv.Key, kv.ModRevision, kv.Version))
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("at revision %d there is %q, want %q", at, got, want)
+		}
+	}
 }

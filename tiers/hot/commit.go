@@ -450,19 +450,29 @@ func (t *Transaction) Spans() []Span {
 }
 
 // Odd says that the transaction may change a key twice, which only a shard that knows
-// its revisions at once can do: it puts, and deletes all keys from some key on.
-func (t *Transaction) Odd() bool {
-	for _, ops := range [][]Operation{t.Then, t.Else} {
-		puts, sweeps := false, false
-		for i := range ops {
-			puts = puts || ops[i].kind == opPut
-			sweeps = sweeps || ops[i].kind == opDeleteRange
-		}
-		if puts && sweeps {
-			return true
+// its revisions at once can do: it puts, and deletes all keys from some key on; or it
+// names the key in two transactions within it.
+func (t *Transaction) Odd() bool { return changesTwice(t.Then) || changesTwice(t.Else) }
+
+func changesTwice(ops []Operation) bool {
+	puts, sweeps := false, false
+	for i := range ops {
+		puts = puts || ops[i].kind == opPut
+		sweeps = sweeps || ops[i].kind == opDeleteRange
+	}
+	if !puts || len(ops) == 1 {
+		return false
+	}
+	changed := make(map[string]bool, len(ops))
+	for i := range ops {
+		if o := &ops[i]; o.kind == opPut || o.kind == opDelete {
+			if changed[string(o.span.First())] {
+				return true
+			}
+			changed[string(o.span.First())] = true
 		}
 	}
-	return false
+	return sweeps
 }
 
 // Effects are the events of a transaction that was executed; not known if its result
