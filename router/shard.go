@@ -180,10 +180,25 @@ func (s *shard) unstamped(ctx context.Context, err error) error {
 		return nil
 	case hot.StampGap:
 		s.back(failure.Stamped)
-		return nil
+		return s.reachable(ctx, failure.Stamped)
 	case hot.StampPlan:
 		s.note(failure.Stamped, 0)
 		return s.k.settleOpen(ctx, 0)
 	}
 	return translate(err)
+}
+
+// reachable says whether the sequencer still has the cuts behind a position. It drops
+// those that shards have stamped long ago; a Redis that comes back from before that has
+// lost what its positions mean.
+func (s *shard) reachable(ctx context.Context, stamped hot.Position) error {
+	a, err := s.k.ask(ctx, hot.Ask{Shard: s.id, After: stamped})
+	if err != nil || len(a.Cuts) == 0 || a.Cuts[0].From <= stamped+1 {
+		return err
+	}
+	reason := fmt.Sprintf("shard %d came back as it was at position %d, and the sequencer knows the revisions from position %d on only", s.id, stamped, a.Cuts[0].From)
+	if err := s.k.hot.MarkLost(ctx, s.id, reason); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrCorrupt, reason, err)
+	}
+	return fmt.Errorf("%w: %s", ErrCorrupt, reason)
 }

@@ -16,7 +16,7 @@ local s, failure = state()
 if failure then return failure end
 local ASK_FORMAT, ASK_SIZE = '>I2c16I7I7', 32
 -- Bounds of cuts in a reply, and of positions that cuts are kept for.
-local CUTS_MAX, KEPT = 1000, 100000
+local CUTS_MAX, KEPT = 1000, 20000
 local program, revision = ARGV[1], s.revision
 local asks, shards = {}, {}
 
