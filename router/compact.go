@@ -73,10 +73,14 @@ func (k *Keyspace) sweepShards(ctx context.Context) (bool, error) {
 		if !k.named(s) {
 			continue
 		}
-		if err := s.stampTo(ctx, home.Revision); err != nil {
-			return false, err
+		var reply hot.CompactReply
+		err := s.stampTo(ctx, home.Revision)
+		if err == nil {
+			reply, err = k.sweep(ctx, s, home.Limit)
 		}
-		reply, err := k.sweep(ctx, s, home.Limit)
+		if errors.Is(err, errStaleMap) {
+			continue // it is gone; whoever removed it has not come to the map, which is done below
+		}
 		if err != nil {
 			return false, err
 		}

@@ -28,6 +28,9 @@ func shardClient(t *testing.T, server *hot.Server, id hot.Shard, url string) *ho
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = fleet.Close(); _ = redis.Close() })
+	if id == hot.HomeShard {
+		return fleet.Home()
+	}
 	client, err := fleet.Shard(id, url, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -218,5 +221,31 @@ func TestTwiceInOneTransaction(t *testing.T) {
 		if strings.Join(got, " ") != want {
 			t.Errorf("at revision %d there is %q, want %q", at, got, want)
 		}
+	}
+}
+
+// TestRemovalGoesOn: a compaction goes on where another frontend died between the
+// removal of a shard and that of the map which names it.
+func TestRemovalGoesOn(t *testing.T) {
+	t.Parallel()
+	server, _ := startRedis(t)
+	k := openFleet(t, server, 1, nil)
+	put(t, k, "key", "v")
+	moved(t, k, "k")
+	put(t, k, "key", "v")
+	moved(t, k, "k")
+	last := put(t, k, "key", "v")
+	if err := shardClient(t, server, hot.HomeShard, "").ForgetShard(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := shardClient(t, server, 1, "").Destroy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Compact(t.Context(), last, true); err != nil {
+		t.Fatal(err)
+	}
+	topology, err := k.Topology(t.Context())
+	if err != nil || len(topology.Shards) != 2 || topology.Shards[1].ID != 2 {
+		t.Errorf("after the compaction: %+v, %v", topology, err)
 	}
 }
