@@ -57,6 +57,7 @@ func (k *Keyspace) care(ctx context.Context) error {
 			failures[i] = nil // gone since the map was read
 			continue
 		}
+		failures[i] = s.noteService(failures[i])
 		all.bytes[s.id], all.keys[s.id] = summaries[i].Bytes, summaries[i].Keys
 	}
 	if home := k.summary.Load(); home != nil {
@@ -65,6 +66,23 @@ func (k *Keyspace) care(ctx context.Context) error {
 	}
 	k.sizes.Store(all)
 	return errors.Join(append(failures, unsettled)...)
+}
+
+// noteService logs, once, that a shard has gone out of service or is back. Only what looks
+// after the shards calls it.
+func (s *shard) noteService(failure error) error {
+	was := s.failing
+	s.failing = failure != nil
+	if failure == nil {
+		if was {
+			s.k.logger.Info("a shard is in service again", "shard", int(s.id), "endpoint", s.endpoint)
+		}
+		return nil
+	}
+	if !was && s.k.working.Err() == nil {
+		s.k.logger.Error("a shard is out of service; the others are not", "shard", int(s.id), "endpoint", s.endpoint, "cause", failure)
+	}
+	return fmt.Errorf("shard %d: %w", s.id, failure)
 }
 
 // careFor orders and stamps what lies about on a shard.

@@ -31,8 +31,9 @@ type shard struct {
 	recent  recentWrites
 	// told is the newest that this frontend has told it of space.
 	told hot.Space
-	// lanes belong to the goroutine that looks after the shards.
-	lanes oldLanes
+	// lanes and failing belong to the goroutine that looks after the shards.
+	lanes   oldLanes
+	failing bool
 	// ahead is what the next append tells the shard of the order.
 	ahead hot.Stamp
 }
