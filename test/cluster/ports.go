@@ -2,8 +2,16 @@ package cluster
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"testing"
+)
+
+// Ports are taken from below those that systems give to outgoing connections, of which
+// tests make thousands: one of these may take a port between its choice and its use.
+const (
+	portsFrom, portsTo = 10_000, 32_000
+	portAttempts       = 1000
 )
 
 // FreePorts returns count distinct TCP ports of 127.0.0.1 that were free a
@@ -12,15 +20,20 @@ import (
 func FreePorts(tb testing.TB, count int) []int {
 	tb.Helper()
 	ports := make([]int, 0, count)
-	for range count {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			tb.Fatalf("find a free port: %v", err)
+	var err error
+	for range portAttempts + count {
+		if len(ports) == count {
+			return ports
+		}
+		var listener net.Listener
+		if listener, err = net.Listen("tcp", localAddress(portsFrom+rand.IntN(portsTo-portsFrom))); err != nil {
+			continue
 		}
 		defer listener.Close()
 		ports = append(ports, listener.Addr().(*net.TCPAddr).Port)
 	}
-	return ports
+	tb.Fatalf("find %d free ports: %v", count, err)
+	return nil
 }
 
 // FreePort returns one port, see FreePorts.
