@@ -311,7 +311,7 @@ func leasesOf(effects []hot.Effect) []int64 {
 	return leases
 }
 
-// carryOut does what a plan says on each shard, and gives the ticket back.
+// carryOut does what a plan says on each shard, and has the sequencer note that.
 func (k *Keyspace) carryOut(ctx context.Context, t hot.Token, revision Revision, parts []planPart) error {
 	failures := make([]error, len(parts))
 	var applying sync.WaitGroup

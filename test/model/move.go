@@ -134,5 +134,6 @@ func (t turn) mapCommit() bool {
 	p.epoch, p.revision = w.seq.epoch, w.seq.revision
 	w.seq.maps[w.seq.epoch] = mapVersion{from: w.seq.revision + 1, keys: t.keys(), to: w.seq.target[c.move]}
 	w.seq.plans[c.token] = p
+	t.freeTicket()
 	return t.applyOwn()
 }

@@ -176,8 +176,17 @@ func (t turn) plan() bool {
 		t.fault("ticket %d committed two plans", c.token)
 	}
 	w.seq.plans[c.token] = p
+	t.freeTicket()
 	t.written(p.revision)
 	return t.applyOwn()
+}
+
+// freeTicket gives the ticket back once a plan is decided: what it locks stays locked
+// until it is applied, and nothing else has to wait for that.
+func (t turn) freeTicket() {
+	if t.w.seq.ticket == t.c.token {
+		t.w.seq.ticket = 0
+	}
 }
 
 // applyOwn applies what the client has committed.

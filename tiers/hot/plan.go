@@ -109,8 +109,7 @@ func (c *Client) SettleTicket(ctx context.Context, t Token, patience time.Durati
 	return Settled{}, fmt.Errorf("settle a ticket: %w: redis answered %q", ErrReply, word)
 }
 
-// FinishTicket says that a token's plan has been carried out, and gives the ticket
-// back.
+// FinishTicket says that a token's plan has been carried out.
 func (c *Client) FinishTicket(ctx context.Context, t Token) error {
 	_, err := c.read(ctx, scriptTicket, nil, "finish", string(t))
 	return err

@@ -15,6 +15,7 @@
 --   7 the lease is not due), revision ('>BI8'). A token that was decided before is
 --   answered as then.
 -- Errors: TIERD_TICKET: the token does not hold the ticket (any more).
+-- Once decided, the plan needs the ticket no more; its locks stay until it is carried out.
 -- A plan is its revision, when it was decided (milliseconds), ('>I8I8') and the parts.
 
 local failure
@@ -111,4 +112,5 @@ if ARGV[9] ~= '' then
 end
 if meta[4] == token then call('HDEL', META, 'lock') end
 call('HSET', PLANS, token, pack('>I8I8', own, now) .. ARGV[8])
+call('HDEL', ORDER, 'ticket', 'ticketed')
 return pack('>BI8', OK, own)
