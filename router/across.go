@@ -94,7 +94,6 @@ func (k *Keyspace) crossOnce(ctx context.Context, concern func(*mapVersion) []ho
 		}
 		c.shards = append(c.shards, s)
 	}
-	sortShards(c.shards)
 	if err := c.take(ctx); err != nil {
 		c.release(ctx) // a call without an answer may have taken it
 		return nil, err
@@ -213,7 +212,7 @@ func (c *crossing) release(ctx context.Context) {
 
 // planned is what a crossing has come to.
 type planned struct {
-	// effects are by shard; with writes set they take a revision.
+	// effects are by shard; where there are any, they take a revision.
 	effects map[hot.Shard][]hot.Effect
 	puts    bool
 	// ended is a lease to end, 0 for none.
@@ -230,7 +229,7 @@ type planned struct {
 }
 
 // plan decides: the commit point. What it decides is carried out before it returns, if
-// that can be done at once, and else by whoever finds it. ErrUnavailable if someone
+// that can be done at once, and else by whoever finds it. errBeginAgain if someone
 // else has ended the crossing; nothing was done then.
 func (c *crossing) plan(ctx context.Context, p planned) (hot.Outcome, Revision, error) {
 	defer func() { <-c.k.crossing }()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/tierd/tierd/tiers/hot"
@@ -250,9 +249,4 @@ func (k *Keyspace) quota(s *shard) int64 {
 // sizes are the bytes of each shard at the last heartbeat.
 type sizes struct {
 	bytes, keys map[hot.Shard]int64
-}
-
-// sortShards puts shards in order of their numbers.
-func sortShards(shards []*shard) {
-	slices.SortFunc(shards, func(a, b *shard) int { return int(a.id) - int(b.id) })
 }

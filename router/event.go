@@ -119,8 +119,9 @@ func (k *Keyspace) eventful(ctx context.Context, from Revision) ([]*shard, seque
 		if err := errors.Join(failures...); err != nil {
 			return nil, now, err
 		}
+		places := m.places()
 		for i, s := range others {
-			if _, named := m.places()[s.id]; named && answers[i].Last >= from { // else it is being filled
+			if _, named := places[s.id]; named && answers[i].Last >= from { // else it is being filled
 				shards = append(shards, s)
 			}
 		}

@@ -117,43 +117,43 @@ func (s *shard) stampTo(ctx context.Context, r Revision) error {
 		return nil
 	}
 	for !s.has(r) {
-		a, err := s.k.ask(ctx, hot.Ask{Shard: s.id, After: s.after()})
+		a, _, err := s.stampOnce(ctx)
 		if err != nil {
 			return err
 		}
 		if a.revision < r {
 			return fmt.Errorf("stamp shard %d up to revision %d: %w", s.id, r, ErrFutureRevision)
 		}
-		stamp := stampOf(a)
-		done, err := s.client.Stamp(ctx, hot.EpochAny, stamp)
-		if err == nil {
-			s.note(done.Stamped, stamp.Horizon)
-			continue
-		}
-		if err := s.unstamped(ctx, err); err != nil {
-			return err
-		}
 	}
 	return nil
+}
+
+// stampOnce asks the sequencer and tells the shard, and whether that took it all.
+func (s *shard) stampOnce(ctx context.Context) (a sequenced, all bool, err error) {
+	if a, err = s.k.ask(ctx, hot.Ask{Shard: s.id, After: s.after()}); err != nil {
+		return a, false, err
+	}
+	stamp := stampOf(a)
+	done, err := s.client.Stamp(ctx, hot.EpochAny, stamp)
+	if err != nil {
+		return a, false, s.unstamped(ctx, err)
+	}
+	s.note(done.Stamped, stamp.Horizon)
+	return a, true, nil
 }
 
 // tellSpace tells the shard whether the NOSPACE alarm is up.
 func (s *shard) tellSpace(ctx context.Context) error {
 	for {
-		a, err := s.k.ask(ctx, hot.Ask{Shard: s.id, After: s.after()})
+		a, all, err := s.stampOnce(ctx)
 		if err != nil {
 			return err
 		}
-		stamp := stampOf(a)
-		_, err = s.client.Stamp(ctx, hot.EpochAny, stamp)
-		if err == nil {
+		if all {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.told = max(s.told, a.space)
 			return nil
-		}
-		if err := s.unstamped(ctx, err); err != nil {
-			return err
 		}
 	}
 }

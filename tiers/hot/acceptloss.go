@@ -151,19 +151,13 @@ func (c *Client) unsalted(ctx context.Context, script string, args ...any) ([]st
 		return nil, err
 	}
 	var reply *redis.Cmd
-	command := append([]any{"eval", text, len(c.keys)}, c.keys...)
-	if err := c.send(ctx, func(p redis.Pipeliner) { reply = p.Do(ctx, append(command, args...)...) }); err != nil {
+	if err := c.send(ctx, func(p redis.Pipeliner) { reply = p.Do(ctx, c.evalCommand(text, args...)...) }); err != nil {
 		return nil, fmt.Errorf("%s: %w", script, classify(err))
 	}
 	if word, err := reply.Text(); err == nil {
 		return []string{word}, nil
 	}
 	return reply.StringSlice()
-}
-
-func (c *Client) eval(ctx context.Context, text string, args ...any) *redis.Cmd {
-	command := append([]any{"eval", text, len(c.keys)}, c.keys...)
-	return c.parts.Redis.Do(ctx, append(command, args...)...)
 }
 
 // RawTail is the last position that the shard has, whatever life it is in.

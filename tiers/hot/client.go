@@ -266,6 +266,17 @@ func (c *Client) command(l *life, script string, args ...any) []any {
 	return append(append(command, c.keys...), args...)
 }
 
+// evalCommand is the call of a script that is sent with its text.
+func (c *Client) evalCommand(text string, args ...any) []any {
+	command := append([]any{"eval", text, len(c.keys)}, c.keys...)
+	return append(command, args...)
+}
+
+// eval makes such a call, without waiting for replicas.
+func (c *Client) eval(ctx context.Context, text string, args ...any) *redis.Cmd {
+	return c.parts.Redis.Do(ctx, c.evalCommand(text, args...)...)
+}
+
 // failed says what the failure of a call means, and ends the life if it is that.
 func (c *Client) failed(l *life, err error) error {
 	err = classify(err)

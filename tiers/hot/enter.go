@@ -12,8 +12,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// enter takes a shard other than the home shard into service: it asks the Redis for
-// life, has the sequencer adopt that, and compares what Redis holds with what
+// enter takes a shard other than the home shard into service: it asks the Redis which
+// life it is in, has the sequencer adopt that, and compares what Redis holds with what
 // has been ordered. It gives nil if another frontend was faster; then it is tried
 // again.
 func (c *Client) enter(ctx context.Context) (*life, error) {
@@ -90,9 +90,8 @@ func (c *Client) refill(ctx context.Context, incarnation, tailText, orderedText 
 		return false
 	}
 	return c.parts.Refill(ctx, c.settings.Shard, Position(tail), Position(ordered), func(ctx context.Context, r Revision, p Part, s Stamp) error {
-		command := append([]any{"eval", text, len(c.keys)}, c.keys...)
 		started := time.Now()
-		reply, err := c.parts.Redis.Do(ctx, append(command, applyArguments("", r, p, s)...)...).Text()
+		reply, err := c.eval(ctx, text, applyArguments("", r, p, s)...).Text()
 		c.observe(ctx, scriptApply, started, err)
 		if err != nil {
 			return classify(err)
@@ -107,9 +106,8 @@ func (c *Client) askEnter(ctx context.Context, args ...any) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	command := append([]any{"eval", text, len(c.keys)}, c.keys...)
 	started := time.Now()
-	reply, err := c.parts.Redis.Do(ctx, append(command, args...)...).StringSlice()
+	reply, err := c.eval(ctx, text, args...).StringSlice()
 	c.observe(ctx, scriptEnter, started, err)
 	if err != nil {
 		return nil, classify(err)

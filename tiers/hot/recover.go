@@ -85,11 +85,9 @@ func (c *Client) askRecover(ctx context.Context, old *life, shards string) ([]st
 	if err != nil {
 		return nil, err
 	}
-	command := []any{"eval", text, len(c.keys)}
-	command = append(append(command, c.keys...), c.member, seen, term, hex.EncodeToString(random[:8]), hex.EncodeToString(random[8:]),
-		MemberGood.Milliseconds(), witnessWait.Milliseconds(), flag(!c.settings.Existing), shards)
 	started := time.Now()
-	reply, err := c.parts.Redis.Do(ctx, command...).StringSlice()
+	reply, err := c.eval(ctx, text, c.member, seen, term, hex.EncodeToString(random[:8]), hex.EncodeToString(random[8:]),
+		MemberGood.Milliseconds(), witnessWait.Milliseconds(), flag(!c.settings.Existing), shards).StringSlice()
 	c.observe(ctx, scriptRecover, started, err)
 	if err != nil {
 		return nil, classify(err)

@@ -19,8 +19,9 @@ local format, sub, byte, find, gsub = string.format, string.sub, string.byte, st
 -- ENTRY value: create, mod, version, lease, position, sub, length of the record.
 local ENTRY_FORMAT = '>I7I7I7c8I7I3I4'
 -- REC value: flags (1: deletion), events in the transaction (first event only; 0
--- where a list tells them), create (0: this event created the key), version, lease, the replaced version's position, sub and mod revision
--- (0: none), key length; then key, then value.
+-- where a list tells them), create (0: this event created the key), version, lease,
+-- the replaced version's position, sub and mod revision (0: none), key length; then
+-- key, then value.
 local REC_FORMAT = '>BI3I7I7c8I7I3I7I4'
 local REC_HEADER = 47
 -- HIST member: escaped key, then mod, position, sub of an event that later
@@ -35,7 +36,7 @@ local RECORD_OVERHEAD = 64
 -- STEPS value, per event that waits for its revision: position, sub, flags
 -- (CREATED: the key is new, DELETED), lease before, entry without revisions, key
 -- length; then the key.
-local STEP_FORMAT, STEP_HEADER = '>I7I3Bc8c43I4', 66
+local STEP_FORMAT = '>I7I3Bc8c43I4'
 local CREATED, DELETED = 1, 2
 -- NO_INCARNATION stands for any in calls.
 local NO_INCARNATION = '----------------'
