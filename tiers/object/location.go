@@ -1,6 +1,11 @@
-// Package object is the object tier: where the archive of a keyspace lives. It
-// owns the names of places, a local directory or a bucket of S3 or a compatible
-// store, and nothing in them: this release writes no archive.
+// Package object is the object tier: a local directory, or a bucket of S3 or of a
+// compatible store, in which the archives of keyspaces live. It knows names and bytes and
+// nothing of what they mean.
+//
+// An object is there as a whole or not at all, whenever a process or the machine stops, and
+// is never overwritten by Create: that is what fences writers from each other. What
+// a process that was killed leaves behind (a file that is not named yet, parts of an upload)
+// is in no listing.
 package object
 
 import (
@@ -39,7 +44,16 @@ type Location struct {
 	// requests instead of the host name.
 	Region, Endpoint string
 	PathStyle        bool
+	// SSE is how the store is to encrypt what it keeps: "" for its default, AES256 or
+	// aws:kms. SSEKey is the id or the ARN of the key of aws:kms; "" for the account's.
+	SSE, SSEKey string
 }
+
+// What SSE may be.
+const (
+	sseAES256 = "AES256"
+	sseKMS    = "aws:kms"
+)
 
 // bucketPattern is what S3 accepts as the name of a bucket.
 var bucketPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
@@ -48,9 +62,10 @@ var bucketPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 //
 //	none                             no object tier
 //	file:///var/lib/tierd/objects    a directory; file://DIR is relative to here
-//	s3://bucket/prefix?region=R&endpoint=https://HOST&path-style=true
+//	s3://bucket/prefix?region=R&endpoint=https://HOST&path-style=true&sse=aws:kms:KEY
 //
-// The parameters of s3:// are optional; an unknown one is an error. Credentials
+// The parameters of s3:// are optional; an unknown one is an error. sse is AES256, aws:kms
+// or aws:kms: and the id or ARN of a key. Credentials
 // are never part of a place: they come from the environment, as the S3 tools
 // expect them. An error is one sentence.
 func ParseLocation(text string) (Location, error) {
@@ -119,6 +134,9 @@ func (l *Location) set(name string, values []string) error {
 	case "region":
 		l.Region = value
 	case "endpoint":
+		if strings.Contains(value, "@") {
+			return errors.New("must not hold credentials in its endpoint")
+		}
 		u, err := url.Parse(value)
 		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 			return fmt.Errorf("has the endpoint %q, which is no http or https URL", value)
@@ -129,8 +147,18 @@ func (l *Location) set(name string, values []string) error {
 			return fmt.Errorf("has path-style %q, which is neither true nor false", value)
 		}
 		l.PathStyle = value == "true"
+	case "sse":
+		key, keyed := strings.CutPrefix(value, sseKMS+":")
+		switch {
+		case keyed && key != "":
+			l.SSE, l.SSEKey = sseKMS, key
+		case value == sseKMS, value == sseAES256:
+			l.SSE = value
+		default:
+			return fmt.Errorf("has sse %q, which is none of AES256, aws:kms and aws:kms:KEY", value)
+		}
 	default:
-		return fmt.Errorf("has an unknown parameter %q: region, endpoint and path-style are known", name)
+		return fmt.Errorf("has an unknown parameter %q: region, endpoint, path-style and sse are known", name)
 	}
 	return nil
 }
