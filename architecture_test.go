@@ -28,8 +28,8 @@ const (
 func layers() map[string][]string {
 	return map[string][]string{
 		"cmd":       {"functions", "router", "backup", "tiers"},
-		"functions": {"functions", "router"},
-		"backup":    {"router", "tiers/object"},
+		"functions": {"functions", "router", "backup"},
+		"backup":    {"backup", "router", "tiers/object"},
 		"router":    {"router", "tiers"},
 		"tiers":     {"tiers"},
 	}

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"github.com/tierd/tierd/backup/etcdfile"
 	"github.com/tierd/tierd/functions/wire"
 	"github.com/tierd/tierd/router"
 )
@@ -52,7 +52,7 @@ func (s *server) hashKV(ctx context.Context, at router.Revision) (uint32, router
 	case at < 0:
 		// As etcd: no version is that old, so the hash is that of nothing.
 		current, compacted, err := s.api.CurrentRevision(ctx)
-		return newHasher().sum, router.HistoryInfo{At: at, Current: current, Compacted: compacted}, err
+		return etcdfile.NewHasher().Sum(), router.HistoryInfo{At: at, Current: current, Compacted: compacted}, err
 	default:
 		return hashAt(ctx, at, s.api.HashedHistory)
 	}
@@ -72,33 +72,9 @@ func hashCurrent(ctx context.Context, read history) (hash uint32, info router.Hi
 }
 
 func hashAt(ctx context.Context, at router.Revision, read history) (uint32, router.HistoryInfo, error) {
-	h := newHasher()
-	info, err := read(ctx, at, h.write)
-	return h.sum, info, err
-}
-
-// hasher is etcd's checksum of a history: CRC-32C over the name of the bucket of
-// versions, and then every version as it is stored, in order.
-type hasher struct {
-	sum    uint32
-	table  *crc32.Table
-	buffer []byte
-}
-
-func newHasher() *hasher {
-	table := crc32.MakeTable(crc32.Castagnoli)
-	return &hasher{sum: crc32.Checksum([]byte(bucketKey), table), table: table}
-}
-
-// write adds one version.
-func (h *hasher) write(v router.Version) error {
-	pair, _, err := appendVersion(h.buffer[:0], v)
-	if err != nil {
-		return err
-	}
-	h.buffer = pair
-	h.sum = crc32.Update(h.sum, h.table, pair)
-	return nil
+	h := etcdfile.NewHasher()
+	info, err := read(ctx, at, h.Write)
+	return h.Sum(), info, err
 }
 
 // readAttemptsMax bounds how often the current state is read again because a

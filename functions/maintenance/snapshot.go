@@ -13,6 +13,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc/status"
 
+	"github.com/tierd/tierd/backup/etcdfile"
 	"github.com/tierd/tierd/functions/wire"
 	"github.com/tierd/tierd/router"
 )
@@ -101,18 +102,19 @@ func (s *server) buildOnce(ctx context.Context) (*image, error) {
 
 // writeDatabase writes the current state to the empty file at path.
 func (s *server) writeDatabase(ctx context.Context, path string) (*image, error) {
-	db, err := createDatabase(path)
+	file, err := etcdfile.Create(path)
 	if err != nil {
 		return nil, err
 	}
 	img := &image{}
-	if img.info, err = db.fill(ctx, s.api, s.settings.storageVersion()); err == nil {
-		img.size, err = db.size()
+	if img.info, err = fill(ctx, file, s.api, s.settings.storageVersion()); err != nil {
+		return nil, errors.Join(err, file.Close())
 	}
-	if closeErr := db.close(); err == nil && closeErr != nil {
-		err = fmt.Errorf("close the database file: %w", closeErr)
+	// The file does not outlive the call, so nothing waits for the disk.
+	if img.size, err = file.Finish(etcdfile.FinishOptions{}); err != nil {
+		return nil, err
 	}
-	return img, err
+	return img, nil
 }
 
 // send sends the file in chunks, and its digest.

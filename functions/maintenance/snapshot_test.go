@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/testing/protocmp"
 
+	"github.com/tierd/tierd/backup/etcdfile"
 	"github.com/tierd/tierd/router"
 	"github.com/tierd/tierd/test/cluster"
 	"github.com/tierd/tierd/test/oracle"
@@ -256,7 +257,7 @@ func TestRemoveLeftovers(t *testing.T) {
 func TestSnapshotOfManyBatches(t *testing.T) {
 	t.Parallel()
 	k := &keyspace{current: 1, compacted: -1}
-	for revision := int64(2); revision <= 2*batchVersionsMax+5; revision++ {
+	for revision := int64(2); revision <= 2*etcdfile.BatchVersionsMax+5; revision++ {
 		k.apply(put(revision, fmt.Sprint(revision%1000)))
 	}
 	path := filepath.Join(t.TempDir(), "snapshot.db")
@@ -266,7 +267,7 @@ func TestSnapshotOfManyBatches(t *testing.T) {
 		t.Fatal(err)
 	}
 	saved, err := tool.Status(path)
-	if err != nil || saved.Revision != 2*batchVersionsMax+5 || saved.TotalKey != 1000 {
+	if err != nil || saved.Revision != 2*etcdfile.BatchVersionsMax+5 || saved.TotalKey != 1000 {
 		t.Errorf("status: %+v (%v)", saved, err)
 	}
 }
