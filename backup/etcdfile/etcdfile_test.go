@@ -86,7 +86,7 @@ func sameAs(t *testing.T, r *etcdfile.Reader, client *clientv3.Client, low int64
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := r.Hash(t.Context(), router.Revision(revision))
+		got, err := r.Hash(t.Context(), etcdfile.Point{At: router.Revision(revision), Compacted: s.Compacted})
 		if err != nil || got != want.Hash || int64(s.Compacted) != want.CompactRevision {
 			t.Fatalf("revision %d: hash %08x compacted %d (%v), etcd has %08x %d", revision, got, s.Compacted, err, want.Hash, want.CompactRevision)
 		}
@@ -126,6 +126,30 @@ func TestReaderEqualsEtcd(t *testing.T) {
 			}
 			sameAs(t, open(t, save(t, client)), client, at+1)
 		})
+	}
+}
+
+// A snapshot tells the hashes that its etcd has after a compaction to come.
+func TestHashOfALaterCompaction(t *testing.T) {
+	t.Parallel()
+	client, load := source(t, 8, nil)
+	write(t, load, 60)
+	before := compact(t, load, 20, clientv3.WithCompactPhysical())
+	write(t, load, 60)
+	r := open(t, save(t, client))
+	at := compact(t, load, before, clientv3.WithCompactPhysical())
+	for revision := at + 1; revision <= load.Revision; revision++ {
+		want, err := client.HashKV(t.Context(), client.Endpoints()[0], revision)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := r.Hash(t.Context(), etcdfile.Point{At: router.Revision(revision), Compacted: router.Revision(at)})
+		if err != nil || got != want.Hash {
+			t.Fatalf("revision %d compacted at %d: %08x (%v), etcd has %08x", revision, at, got, err, want.Hash)
+		}
+	}
+	if _, err := r.Hash(t.Context(), etcdfile.Point{At: router.Revision(before), Compacted: router.Revision(before - 1)}); err == nil {
+		t.Error("a hash from before the compaction")
 	}
 }
 
@@ -368,7 +392,7 @@ func TestBumpedRevision(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := r.Hash(t.Context(), router.Revision(put.Header.Revision)); err != nil || got != want.Hash {
+	if got, err := r.Hash(t.Context(), etcdfile.Point{At: router.Revision(put.Header.Revision), Compacted: r.State().Compacted}); err != nil || got != want.Hash {
 		t.Errorf("hash %08x (%v), etcd has %08x", got, err, want.Hash)
 	}
 }

@@ -202,14 +202,21 @@ func lastSince(ctx context.Context, tx *bolt.Tx, after, through router.Revision)
 	return last, err
 }
 
-// Hash is etcd's HashKV of a revision that is not below the compacted one: the number that
-// an etcd started on this file would tell.
-func (r *Reader) Hash(ctx context.Context, at router.Revision) (sum uint32, err error) {
-	if at < r.state.Compacted || at > r.state.Revision {
-		return 0, fmt.Errorf("the snapshot has revisions %d to %d, and not %d", max(r.state.Compacted, 1), r.state.Revision, at)
+// Point names a hash: that of revision At, in a keyspace compacted at Compacted (-1: never).
+type Point struct {
+	At, Compacted router.Revision
+}
+
+// Hash is etcd's HashKV: the number that an etcd started on this file would tell, once it was
+// compacted there. Neither may be below what the file is compacted at.
+func (r *Reader) Hash(ctx context.Context, p Point) (sum uint32, err error) {
+	if p.Compacted < r.state.Compacted || p.At < p.Compacted {
+		return 0, fmt.Errorf("the snapshot is compacted at %d: it has no hash of revision %d compacted at %d", r.state.Compacted, p.At, p.Compacted)
 	}
+	then := &Reader{db: r.db, state: r.state, floor: r.floor}
+	then.state.Compacted = p.Compacted
 	err = r.view(func(tx *bolt.Tx) error {
-		sum, err = r.hash(ctx, tx, at)
+		sum, err = then.hash(ctx, tx, p.At)
 		return err
 	})
 	return sum, err
@@ -220,11 +227,13 @@ func (r *Reader) Hash(ctx context.Context, at router.Revision) (sum uint32, err 
 func (r *Reader) hash(ctx context.Context, tx *bolt.Tx, at router.Revision) (uint32, error) {
 	var last lastVersions
 	if r.state.Compacted > 0 {
-		found, err := lastSince(ctx, tx, r.floor, at)
-		if err != nil {
+		var err error
+		if r.superseding, err = lastSince(ctx, tx, r.floor, r.state.Compacted); err != nil {
 			return 0, err
 		}
-		last = found
+		if last, err = lastSince(ctx, tx, r.floor, at); err != nil {
+			return 0, err
+		}
 	}
 	anything := false
 	for _, l := range last {
