@@ -45,6 +45,12 @@ var (
 	ErrTicket = errors.New("the ticket has been given to someone else")
 	// ErrNoKeyspace: the keyspace does not exist, and is not to be made.
 	ErrNoKeyspace = errors.New("no such keyspace")
+	// ErrRestoring: a restore has not come to its end.
+	ErrRestoring = errors.New("the keyspace is being restored")
+	// ErrKeyspaceExists: there is a keyspace already, with something in it or in service.
+	ErrKeyspaceExists = errors.New("the keyspace exists")
+	// ErrOtherRestore: something else is being restored there.
+	ErrOtherRestore = errors.New("another restore has not come to its end")
 	// ErrSuperseded: the caller goes by another incarnation of the shard; the call did not
 	// run. Either the shard or what the caller was told is older.
 	ErrSuperseded = errors.New("another incarnation of the shard was meant")
@@ -116,6 +122,8 @@ func classifyReply(text string) error {
 		return ErrFuture
 	case "TIERD_KEEP":
 		return ErrKept
+	case "TIERD_RESTORE":
+		return fmt.Errorf("%w: %s", ErrOtherRestore, rest)
 	case "TIERD_MISSING":
 		return fmt.Errorf("%w: %s", ErrMissing, rest)
 	case "OOM":

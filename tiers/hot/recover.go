@@ -68,6 +68,9 @@ func (c *Client) attempt(ctx context.Context, old *life) (*life, error) {
 	if len(reply) == 1 && reply[0] == "none" {
 		return nil, fmt.Errorf("%w: there is no keyspace %q", ErrNoKeyspace, c.settings.Keyspace)
 	}
+	if len(reply) == 1 && reply[0] == "restoring" {
+		return nil, fmt.Errorf("%w: %q", ErrRestoring, c.settings.Keyspace)
+	}
 	return c.born(ctx, reply)
 }
 

@@ -41,6 +41,7 @@ const (
 	scriptResolve  = "resolve"
 	scriptFence    = "fence"
 	scriptRecover  = "recover"
+	scriptRestore  = "restore"
 )
 
 //go:embed lua/*.lua
@@ -68,6 +69,8 @@ func libraries(script string) []string {
 		return []string{"lib", "stamping"}
 	case scriptApply:
 		return []string{"lib", "stamping", "write", "effects"}
+	case scriptRestore:
+		return []string{"lib", "write"}
 	case scriptPlan:
 		return []string{"lib", "write", "effects"}
 	default:

@@ -10,7 +10,7 @@
 --   before this call; '' if it was not looked for.
 -- Reply: 'ready', incarnation, term, cluster id, revision, and the reason why the
 --   keyspace is corrupt or ''; or 'wait'; or 'none' if it does not exist; or 'shards'
---   if their revision is wanted.
+--   if their revision is wanted; or 'restoring' while a restore has not come to its end.
 --
 -- A new life of Redis is told by its run id. Each frontend that was alive before
 -- is a witness: none may have seen more than Redis still has. Recovery waits for
@@ -56,6 +56,7 @@ if o[4] then
   return ready(o[1], tonumber(o[3]), o[6], tonumber(o[2]), o[4])
 end
 if not o[1] then
+  if call('HEXISTS', ORDER, 'restoring') == 1 then return { 'restoring' } end
   if seen_term > 0 then
     return lost('the keyspace is gone from Redis, but a live frontend has seen revision ' .. int(seen))
   end

@@ -1,0 +1,178 @@
+-- restore: fills a place that holds no keyspace with one that was elsewhere, as it was.
+-- It runs without a salt, on the home shard; nobody can open the keyspace before its end.
+--
+-- ARGV: 1 mode
+--   'begin', 2 id of what is restored, 3 floor, 4 milliseconds after which a member
+--      that was silent counts as gone. Reply: 'ok', items and calls made before; or
+--      'other' and the id that is being restored; or 'exists' if there is a keyspace
+--      that is not empty, or is being served.
+--   'load', 2 id, 3 number of the call: 1, 2, 3, ..., 4 items, each
+--      ('>BI3I3I7I7I7c8I4I4') kind (bit 0: deletion, 1: from the floor on, 2: first of its
+--      revision), events of its revision (where it is the first), number within it,
+--      create revision, mod revision, version, lease, key length, value length; then key
+--      and value. Reply: 'ok', items so far. A call that was made before changes nothing.
+--   'leases', 2 id, 3 leases, each ('>c8I8') id, time to live in seconds. Reply: 'ok'.
+--   'end', 2 id, 3 calls made, 4 revision, 5 compacted revision, 6 cluster id (16 hex
+--      digits). Reply: 'ok'.
+--   'discard'. Reply: 'ok', or 'exists'.
+-- Errors: TIERD_RESTORE: this is not what is being restored, or a call is missing.
+--
+-- Below the floor only the versions are known that were alive there: each takes a position
+-- that has no revision of its own, and its entry names the one it had. From the floor on all are.
+
+local ITEM_FORMAT = '>BI3I3I7I7I7c8I4I4'
+local DELETION, RECENT, FIRST = 1, 2, 4
+-- No distance of a revision from its position: the next revision begins a run.
+local NO_DELTA = '-9007199254740991'
+local mode, id = ARGV[1], ARGV[2]
+local o = call('HMGET', ORDER, 'incarnation', 'revision', 'restoring', 'loads', 'items')
+
+local function remove()
+  for i = 1, #KEYS do call('UNLINK', KEYS[i]) end
+end
+
+-- unused says that the keyspace was made, but never written to, and is not served.
+local function unused(good)
+  if o[2] ~= '1' or call('EXISTS', LEASES, MAP, LIVE) > 0 then return false end
+  local all, now = call('HGETALL', MEMBERS), now_ms()
+  for i = 2, #all, 2 do
+    local _, beat = parse('>I8I8', all[i])
+    if beat >= now - good then return false end
+  end
+  return true
+end
+
+if mode == 'begin' then
+  if o[3] then
+    if o[3] ~= id then return { 'other', o[3] } end
+    return { 'ok', o[5], o[4] }
+  end
+  if o[1] then
+    if not unused(tonumber(ARGV[4])) then return { 'exists' } end
+    remove()
+  end
+  local floor = math.max(1, tonumber(ARGV[3]))
+  call('HSET', ORDER, 'restoring', id, 'loads', '0', 'items', '0')
+  call('HSET', META, 'tail', '0', 'bytes', '0', 'delta', NO_DELTA, 'swept', int(floor), 'cleared', int(math.max(1, floor - 1)))
+  return { 'ok', '0', '0' }
+end
+if mode == 'discard' then
+  if o[1] or not o[3] then return { 'exists' } end
+  remove()
+  return { 'ok' }
+end
+if o[3] ~= id then
+  return redis.error_reply('TIERD_RESTORE this is not what is being restored here: ' .. (o[3] or 'nothing is'))
+end
+
+if mode == 'leases' then
+  local now, leases, due = now_ms(), {}, {}
+  for at = 1, #ARGV[3], 16 do
+    local lease, ttl = parse('>c8I8', ARGV[3], at)
+    leases[#leases + 1], leases[#leases + 2] = lease, pack(LEASE_FORMAT, ttl, now + ttl * 1000)
+    due[#due + 1], due[#due + 2] = int(now + ttl * 1000), lease
+  end
+  in_chunks('HSET', LEASES, leases, #leases)
+  in_chunks('ZADD', DUE, due, #due)
+  return { 'ok' }
+end
+
+local number, loads = tonumber(ARGV[3]), tonumber(o[4])
+
+if mode == 'end' then
+  if number ~= loads then
+    return redis.error_reply('TIERD_RESTORE of ' .. int(number) .. ' calls, ' .. int(loads) .. ' have been made')
+  end
+  -- Recovery looks for the last record; one that a later version replaced is not there.
+  local last = tonumber(call('HGET', META, 'tail'))
+  while last > 0 and call('HEXISTS', REC, int(last)) == 0 do last = last - 1 end
+  call('HSET', META, 'tail', int(last))
+  if last == 0 then call('ZADD', RUNS, int(tonumber(ARGV[4]) + 1), '1') end
+  -- Without a run id there is no life of Redis that this belongs to: recovery gives it one.
+  call('HSET', ORDER, 'incarnation', NO_INCARNATION, 'revision', ARGV[4], 'compacted', ARGV[5], 'compaction', '', 'term', '0',
+    'cluster', ARGV[6], 'recovered', int(now_ms()))
+  if last == 0 then call('HSET', META, 'delta', int(tonumber(ARGV[4]))) end
+  call('HDEL', ORDER, 'restoring', 'loads', 'items')
+  return { 'ok' }
+end
+
+if number <= loads then return { 'ok', o[5] } end
+if number ~= loads + 1 then
+  return redis.error_reply('TIERD_RESTORE call ' .. int(number) .. ' comes after ' .. int(loads))
+end
+
+local m = call('HMGET', META, 'tail', 'bytes', 'delta')
+tail, bytes, delta = tonumber(m[1]), tonumber(m[2]), tonumber(m[3])
+leasing = true
+local items, keys, at = {}, {}, 1
+while at <= #ARGV[4] do
+  local kind, count, n, create, mod, version, lease, key_length, value_length
+  kind, count, n, create, mod, version, lease, key_length, value_length, at = parse(ITEM_FORMAT, ARGV[4], at)
+  keys[#keys + 1] = sub(ARGV[4], at, at + key_length - 1)
+  items[#items + 1] = { kind, count, n, create, mod, version, lease, sub(ARGV[4], at + key_length, at + key_length + value_length - 1) }
+  at = at + key_length + value_length
+end
+prefetch(keys, 1, #keys)
+
+local gone = {}
+
+-- alive takes a version from below the floor, or what says that there is none.
+local function alive(key, deletion, n, create, mod, version, lease, value)
+  local e = entry(key)
+  if e then
+    local _, _, _, _, position, old, length = parse(ENTRY_FORMAT, e)
+    local name = field(position, old)
+    gone[#gone + 1] = name
+    bytes = bytes - length - #name - RECORD_OVERHEAD
+  end
+  if deletion then
+    if e then set_entry(key, false) end
+    return
+  end
+  tail = tail + 1
+  local rec = record_of(1, 0, create, version, lease, 0, 0, 0, key, value)
+  add_record(field(tail, n), rec)
+  set_entry(key, pack(ENTRY_FORMAT, create, mod, version, lease, tail, n, #rec))
+end
+
+-- change takes one of the changes from the floor on.
+local function change(key, deletion, count, n, create, mod, version, lease, value)
+  local position, old, before_mod = 0, 0, 0
+  local e, _ = entry(key), nil
+  if e then _, before_mod, _, _, position, old = parse(ENTRY_FORMAT, e) end
+  if deletion then
+    add_record(field(tail, n), record_of(count, 1, 0, 0, NO_LEASE, position, old, before_mod, key, ''))
+    set_entry(key, false)
+  else
+    local rec = record_of(count, 0, create == mod and 0 or create, version, lease, position, old, before_mod, key, value)
+    add_record(field(tail, n), rec)
+    set_entry(key, pack(ENTRY_FORMAT, create, mod, version, lease, tail, n, #rec))
+  end
+  if deletion or version % CHECKPOINT == 0 then
+    hist_list[hist_n + 1], hist_list[hist_n + 2] = 0, hist_member(key, mod, tail, n)
+    hist_n = hist_n + 2
+  end
+end
+
+for i = 1, #items do
+  local kind, count, n, create, mod, version, lease, value = unpack(items[i])
+  local deletion = kind % 2 == DELETION
+  if kind % 4 >= RECENT then
+    if kind >= FIRST then
+      tail = tail + 1
+      if mod - tail ~= delta then
+        delta = mod - tail
+        call('ZADD', RUNS, int(mod), int(tail))
+      end
+    end
+    change(keys[i], deletion, count, n, create, mod, version, lease, value)
+  else
+    alive(keys[i], deletion, n, create, mod, version, lease, value)
+  end
+end
+flush()
+in_chunks('HDEL', REC, gone, #gone)
+local total = int(tonumber(o[5]) + #items)
+call('HSET', META, 'tail', int(tail), 'bytes', int(bytes), 'delta', int(delta))
+call('HSET', ORDER, 'loads', int(number), 'items', total)
+return { 'ok', total }
