@@ -53,21 +53,21 @@ func NewKMS(ctx context.Context, keyARN string, options KMSOptions) (Master, err
 		config.WithRegion(parsed.Region),
 		config.WithLogger(logging.Nop{}),
 		config.WithRetryMaxAttempts(kmsAttempts),
+		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(kmsTimeout)),
 	}
 	if options.Credentials != nil {
 		load = append(load, config.WithCredentialsProvider(options.Credentials))
 	}
-	var client config.HTTPClient = awshttp.NewBuildableClient().WithTimeout(kmsTimeout)
-	if options.Client != nil {
-		client = options.Client
-	}
-	loaded, err := config.LoadDefaultConfig(ctx, append(load, config.WithHTTPClient(client))...)
+	loaded, err := config.LoadDefaultConfig(ctx, load...)
 	if err != nil {
 		return nil, fmt.Errorf("read the AWS configuration: %w", err)
 	}
 	return &kmsKey{id: keyARN, client: kms.NewFromConfig(loaded, func(o *kms.Options) {
 		if options.Endpoint != "" {
 			o.BaseEndpoint = aws.String(options.Endpoint)
+		}
+		if options.Client != nil {
+			o.HTTPClient = options.Client
 		}
 	})}, nil
 }
