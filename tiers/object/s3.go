@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
 )
 
@@ -85,8 +86,17 @@ func newRetryer(limits Limits) aws.Retryer {
 		o.MaxBackoff = limits.BackoffMax
 		o.RateLimiter = ratelimit.None
 		// S3 answers so when two create a name at once, and asks for another attempt.
-		o.Retryables = append(o.Retryables, retry.RetryableErrorCode{Codes: map[string]struct{}{codeConflict: {}}})
+		o.Retryables = append(o.Retryables, retry.RetryableErrorCode{Codes: map[string]struct{}{codeConflict: {}}},
+			retry.IsErrorRetryableFunc(retryUnreadable))
 	})
+}
+
+// retryUnreadable repeats a call whose reply could not be read to its end.
+func retryUnreadable(err error) aws.Ternary {
+	if errors.As(err, new(*smithy.DeserializationError)) {
+		return aws.TrueTernary
+	}
+	return aws.UnknownTernary
 }
 
 // Close ends idle connections.
