@@ -1,18 +1,57 @@
 package router
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"time"
+
+	"github.com/tierd/tierd/tiers/hot"
 )
 
-// Archivist is what a keyspace offers to whoever writes its archive. One at a time does, the
-// holder of the role; others are refused with ErrFenced.
+// ErrFenced: the archive has another writer; nothing was done.
+var ErrFenced = errors.New("the archive has another writer")
+
+const (
+	// ArchiveGood is how long a sign of life keeps the role of writing the archive.
+	ArchiveGood = hot.ArchiveGood
+	// journalPageMax bounds the entries that one Journal call reads.
+	journalPageMax = 5000
+	// retainedShare is the part of the quota, in percent, that a keyspace may fill before what compaction has
+	// made unreachable is dropped although the archive has not got it.
+	retainedShare = 75
+)
+
+// Archivist is what a keyspace offers to whoever writes its archive. One at a time does,
+// the holder of the role; all others are refused with ErrFenced.
 type Archivist interface {
+	// ClaimArchive takes the role under a token, which is 16 hex digits and this caller's own, or
+	// shows a sign of life of its holder. ErrFenced while someone else has it.
+	ClaimArchive(ctx context.Context, token string) (ArchiveRole, error)
+	// Journal reads what happened without taking a revision after an entry; it is a sign of life, too.
+	Journal(ctx context.Context, token string, after int64) (JournalPage, error)
+	// ArchivedEvents reads all changes of the revisions from..to, or of those that fit in about
+	// maxBytes, at least one; it gives the last one read. ErrCompacted if they have been dropped, for want of
+	// space, before they were archived.
+	ArchivedEvents(ctx context.Context, from, to Revision, maxBytes int) ([]Version, Revision, error)
+	// AdvanceArchive notes how far the archive has come, durably; what it has may be dropped then.
+	AdvanceArchive(ctx context.Context, token string, p ArchiveProgress) error
+	// ReleaseArchive gives the role up.
+	ReleaseArchive(ctx context.Context, token string) error
+	// LookArchive tells how far the archive has come, and the current revision.
+	LookArchive(ctx context.Context) (ArchiveProgress, Revision, error)
+	// History, Leases and CurrentRevision are API's.
+	History(ctx context.Context, at Revision, yield func(Version) error) (HistoryInfo, error)
+	Leases(ctx context.Context) ([]Lease, Revision, error)
+	CurrentRevision(ctx context.Context) (current, compacted Revision, err error)
+	// WaitRevision is API's.
+	WaitRevision(ctx context.Context, after Revision) (Revision, error)
 }
 
-// ArchiveRole is what the sequencer keeps of the archive: how far it has come.
+var _ Archivist = (*Keyspace)(nil)
+
+// ArchiveRole is what the sequencer keeps of the archive.
 type ArchiveRole struct {
-	// Token names its holder.
-	Token string
 	// Epoch counts the holders: each that takes the role over from another has the next one.
 	Epoch int64
 	// Cluster is the keyspace's cluster id, Began when the role was first taken.
@@ -24,8 +63,8 @@ type ArchiveRole struct {
 
 // ArchiveProgress is how far the archive has come.
 type ArchiveProgress struct {
-	// Block is the number of the last block, 0 before the first; Revision is its Last, 0 while there is
-	// no archive; Chain is the checksum after it.
+	// Block is the number of the last block, 0 before the first; Revision is its Last, 0
+	// if the archive has to begin (again) with a snapshot; Chain is the checksum after it.
 	Block    int64
 	Revision Revision
 	Chain    [32]byte
@@ -35,23 +74,13 @@ type ArchiveProgress struct {
 	Journal int64
 }
 
-// JournalKind says what a JournalEntry is.
-type JournalKind byte
-
-// The kinds of entries.
-const (
-	JournalGrant   JournalKind = 'g'
-	JournalEnd     JournalKind = 'e'
-	JournalCompact JournalKind = 'c'
-	JournalMark    JournalKind = 'm'
-)
-
 // JournalEntry is something that happened to a keyspace without taking a revision.
 type JournalEntry struct {
 	// Number counts the entries: 1, 2, 3, ...
 	Number int64
-	Kind   JournalKind
-	// Revision is the keyspace's then: what was done to leases by a transaction has that one's.
+	// Kind says what: JournalGrant, JournalEnd, JournalCompact or JournalMark.
+	Kind byte
+	// Revision is the keyspace's then: what a transaction did to leases has that one's.
 	Revision Revision
 	Time     time.Time
 	// Lease and TTLSeconds are those of a grant and an end, Compacted that of a compaction.
@@ -59,13 +88,106 @@ type JournalEntry struct {
 	Compacted         Revision
 }
 
+// The kinds of entries: a lease was granted, or has ended; the keyspace was compacted; it had this revision
+// at that time.
+const (
+	JournalGrant   = hot.JournalGrant
+	JournalEnd     = hot.JournalEnd
+	JournalCompact = hot.JournalCompact
+	JournalMark    = hot.JournalMark
+)
+
 // JournalPage is what the keyspace says to the holder of the role.
 type JournalPage struct {
 	// Revision and Compacted are the current ones, Now is the time there.
 	Revision, Compacted Revision
 	Now                 time.Time
-	// Entries are those after the one asked for, in order, at most journalPageMax. Lost says that entries
-	// between are gone: more happened than the journal keeps.
+	// Entries are those after the one asked for, in order, a bounded number. Lost says that
+	// entries between are gone: more happened than the journal keeps.
 	Entries []JournalEntry
 	Lost    bool
+}
+
+// ClaimArchive implements Archivist.
+func (k *Keyspace) ClaimArchive(ctx context.Context, token string) (ArchiveRole, error) {
+	p, taken, err := k.hot.ClaimArchive(ctx, token)
+	if err != nil {
+		return ArchiveRole{}, fmt.Errorf("claim the archive: %w", translate(err))
+	}
+	if !taken {
+		return ArchiveRole{}, ErrFenced
+	}
+	return ArchiveRole{Epoch: p.Epoch, Cluster: k.hot.ClusterID(), Began: time.UnixMilli(p.Began), Progress: progressOf(p)}, nil
+}
+
+func progressOf(p hot.ArchiveProgress) ArchiveProgress {
+	out := ArchiveProgress{Block: p.Block, Revision: p.Revision, To: time.UnixMilli(p.To), Journal: p.Journal}
+	copy(out.Chain[:], p.Chain)
+	return out
+}
+
+// LookArchive implements Archivist.
+func (k *Keyspace) LookArchive(ctx context.Context) (ArchiveProgress, Revision, error) {
+	p, current, none, err := k.hot.LookArchive(ctx)
+	if err != nil || none {
+		return ArchiveProgress{}, current, translate(err)
+	}
+	return progressOf(p), current, nil
+}
+
+// Journal implements Archivist.
+func (k *Keyspace) Journal(ctx context.Context, token string, after int64) (JournalPage, error) {
+	page, err := k.hot.ReadJournal(ctx, token, after, journalPageMax)
+	if err != nil {
+		return JournalPage{}, fmt.Errorf("read the journal: %w", translate(err))
+	}
+	out := JournalPage{Revision: page.Revision, Compacted: page.Compacted, Now: time.UnixMilli(page.Now), Lost: page.Lost,
+		Entries: make([]JournalEntry, len(page.Entries))}
+	for i, e := range page.Entries {
+		out.Entries[i] = JournalEntry{Number: e.Number, Kind: e.Kind, Revision: e.Revision, Time: time.UnixMilli(e.Millis),
+			Lease: e.Lease, TTLSeconds: e.TTLSeconds, Compacted: e.Compacted}
+	}
+	return out, nil
+}
+
+// ArchivedEvents implements Archivist. The archive's hold keeps them, whatever is compacted.
+func (k *Keyspace) ArchivedEvents(ctx context.Context, from, to Revision, maxBytes int) ([]Version, Revision, error) {
+	floor := from - 1
+	page, err := k.events(ctx, hot.EventsQuery{From: from, To: to, BytesMax: maxBytes, Held: &floor})
+	if err != nil {
+		return nil, 0, fmt.Errorf("read the revisions from %d on: %w", from, err)
+	}
+	versions := make([]Version, len(page.Events))
+	for i := range page.Events {
+		versions[i] = version(&page.Events[i].Item, page.Events[i].Sub)
+	}
+	return versions, page.Through, nil
+}
+
+// AdvanceArchive implements Archivist.
+func (k *Keyspace) AdvanceArchive(ctx context.Context, token string, p ArchiveProgress) error {
+	err := k.hot.AdvanceArchive(ctx, token, hot.ArchiveProgress{Block: p.Block, Revision: p.Revision, To: p.To.UnixMilli(), Journal: p.Journal, Chain: p.Chain[:]})
+	if err != nil {
+		return fmt.Errorf("note how far the archive has come: %w", translate(err))
+	}
+	if k.keptBack.CompareAndSwap(true, false) {
+		k.wakeSweeper()
+	}
+	return nil
+}
+
+// ReleaseArchive implements Archivist.
+func (k *Keyspace) ReleaseArchive(ctx context.Context, token string) error {
+	return translate(k.hot.ReleaseArchive(ctx, token))
+}
+
+// crowded says that what the archive has not must not be kept any longer: the keyspace is
+// at its share of the quota, and writes go before history.
+func (k *Keyspace) crowded() bool {
+	home := k.summary.Load()
+	if home == nil {
+		return false
+	}
+	_, bytes := k.total(home)
+	return bytes > k.settings.QuotaBytes/100*retainedShare
 }

@@ -65,6 +65,10 @@ func (k *Keyspace) care(ctx context.Context) error {
 		k.metrics.show(hot.HomeShard, home.Bytes, home.Keys, 0)
 	}
 	k.sizes.Store(all)
+	if k.crowded() && k.keptBack.CompareAndSwap(true, false) {
+		k.logger.Warn("space runs short: history that is compacted is dropped although the archive has not got it; the archive will have a gap")
+		k.wakeSweeper()
+	}
 	return errors.Join(append(failures, unsettled)...)
 }
 

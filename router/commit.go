@@ -250,7 +250,7 @@ func translate(err error) error {
 		{hot.ErrOutOfMemory, ErrNoSpace}, {hot.ErrCompacted, ErrCompacted}, {hot.ErrFuture, ErrFutureRevision},
 		{hot.ErrLeaseNotFound, ErrLeaseNotFound}, {hot.ErrLeaseExists, ErrLeaseExists}, {hot.ErrNoSpace, ErrNoSpace},
 		{hot.ErrMissing, ErrCorrupt}, {hot.ErrStaleMap, errStaleMap}, {hot.ErrGone, errStaleMap}, {hot.ErrLocked, ErrUnavailable}, {hot.ErrTicket, ErrUnavailable},
-		{hot.ErrKeyspaceExists, ErrKeyspaceExists}, {hot.ErrOtherRestore, ErrOtherRestore}, {hot.ErrRestoring, ErrRestoring},
+		{hot.ErrKeyspaceExists, ErrKeyspaceExists}, {hot.ErrOtherRestore, ErrOtherRestore}, {hot.ErrRestoring, ErrRestoring}, {hot.ErrFenced, ErrFenced},
 	}
 	for _, p := range pairs {
 		if errors.Is(err, p.from) {

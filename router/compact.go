@@ -89,6 +89,7 @@ func (k *Keyspace) sweepShards(ctx context.Context) (bool, error) {
 	if !done {
 		return false, nil
 	}
+	k.keptBack.Store(home.Limit < home.Compacted)
 	return k.dropHistory(ctx, home.Limit)
 }
 
@@ -101,7 +102,7 @@ func (k *Keyspace) named(s *shard) bool {
 // sweep drops one stretch. A lost reply is made good by the next call.
 func (k *Keyspace) sweep(ctx context.Context, s *shard, limit Revision) (hot.CompactReply, error) {
 	for {
-		reply, err := s.client.Sweep(ctx, limit)
+		reply, err := s.client.Sweep(ctx, limit, k.crowded())
 		if !errors.Is(err, hot.ErrUnknown) || errors.Is(err, hot.ErrScript) || ctx.Err() != nil {
 			return reply, translate(err)
 		}

@@ -66,7 +66,7 @@ func (f *faults) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 }
 
 // keysOfScript is the number of KEYS that every script takes.
-const keysOfScript = 23
+const keysOfScript = 25
 
 // isCommit recognises a commit: its fourth argument after the keys is a program,
 // its first a lane of sixteen bytes.
@@ -205,7 +205,7 @@ func TestLostLeaseCalls(t *testing.T) {
 func TestLostCompactCalls(t *testing.T) {
 	t.Parallel()
 	isCompact := func(args []any) bool {
-		return len(args) == 3+keysOfScript+4 && args[0] == "evalsha" && args[len(args)-3] == 500 && args[len(args)-4] != ""
+		return len(args) == 3+keysOfScript+5 && args[0] == "evalsha" && args[len(args)-4] == 500 && args[len(args)-5] != ""
 	}
 	k, f := openWithFaults(t, isCompact)
 	put(t, k, "a", "1")

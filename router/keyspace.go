@@ -102,7 +102,9 @@ type Keyspace struct {
 	abort   context.CancelFunc
 	loops   sync.WaitGroup
 
-	sweepNow  chan struct{}
+	sweepNow chan struct{}
+	// keptBack says that a hold has kept compacted revisions from being dropped.
+	keptBack  atomic.Bool
 	newestCut atomic.Pointer[string]
 	// summary is what the last heartbeat answered.
 	summary   atomic.Pointer[hot.Summary]

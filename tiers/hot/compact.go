@@ -22,21 +22,21 @@ type CompactReply struct {
 // same target again is answered as done if it was done, unless another compaction
 // has followed; ids are never used twice otherwise.
 func (c *Client) Compact(ctx context.Context, target Revision, id uint64) (CompactReply, error) {
-	return c.compact(ctx, int64(target), id8(id), "")
+	return c.compact(ctx, int64(target), id8(id), "", false)
 }
 
 // Sweep drops a stretch of what compaction has made unreachable; twice is as
 // good as once. On a shard other than the home shard it goes no further than limit,
-// which the home shard's reply says.
-func (c *Client) Sweep(ctx context.Context, limit Revision) (CompactReply, error) {
+// which the home shard's reply says. unarchived drops what the archive has not, too.
+func (c *Client) Sweep(ctx context.Context, limit Revision, unarchived bool) (CompactReply, error) {
 	if c.settings.Shard == HomeShard {
-		return c.compact(ctx, "", "", "")
+		return c.compact(ctx, "", "", "", unarchived)
 	}
-	return c.compact(ctx, "", "", int64(limit))
+	return c.compact(ctx, "", "", int64(limit), unarchived)
 }
 
-func (c *Client) compact(ctx context.Context, target any, id string, limit any) (CompactReply, error) {
-	reply, err := c.call(ctx, scriptCompact, leadingRevision, target, sweepRevisionsMax, id, limit)
+func (c *Client) compact(ctx context.Context, target any, id string, limit any, unarchived bool) (CompactReply, error) {
+	reply, err := c.call(ctx, scriptCompact, leadingRevision, target, sweepRevisionsMax, id, limit, flag(unarchived))
 	if err != nil {
 		return CompactReply{}, err
 	}

@@ -51,6 +51,8 @@ var (
 	ErrKeyspaceExists = errors.New("the keyspace exists")
 	// ErrOtherRestore: something else is being restored there.
 	ErrOtherRestore = errors.New("another restore has not come to its end")
+	// ErrFenced: the archive has another writer; the call did not run.
+	ErrFenced = errors.New("the archive has another writer")
 	// ErrSuperseded: the caller goes by another incarnation of the shard; the call did not
 	// run. Either the shard or what the caller was told is older.
 	ErrSuperseded = errors.New("another incarnation of the shard was meant")
@@ -124,6 +126,8 @@ func classifyReply(text string) error {
 		return ErrKept
 	case "TIERD_RESTORE":
 		return fmt.Errorf("%w: %s", ErrOtherRestore, rest)
+	case "TIERD_FENCED":
+		return ErrFenced
 	case "TIERD_MISSING":
 		return fmt.Errorf("%w: %s", ErrMissing, rest)
 	case "OOM":

@@ -30,6 +30,7 @@ func keyNames(keyspace string, shard Shard) []string {
 		"meta", "rec", "key", "live", "hist", "runs", "leased", "pending", "steps", // the shard's
 		"shards", "ordered", "plans", "sharers", "map", // the sequencer's
 		"touched",
+		"archive", "journal", // the sequencer's
 	}
 	for i, name := range names {
 		names[i] = tag + name

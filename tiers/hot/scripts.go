@@ -42,6 +42,7 @@ const (
 	scriptFence    = "fence"
 	scriptRecover  = "recover"
 	scriptRestore  = "restore"
+	scriptArchive  = "archive"
 )
 
 //go:embed lua/*.lua
@@ -53,7 +54,7 @@ func saltedScripts() []string {
 		scriptCommit, scriptRead, scriptEvents, scriptLease, scriptMember,
 		scriptAlarm, scriptCompact, scriptHistory, scriptResolve, scriptFence,
 		scriptAppend, scriptStamp, scriptApply, scriptLock, scriptLoad, scriptPurge, scriptLeased,
-		scriptSequence, scriptTicket, scriptPlan, scriptAdopt, scriptMapping, scriptInspect, scriptLanes,
+		scriptSequence, scriptTicket, scriptPlan, scriptAdopt, scriptMapping, scriptInspect, scriptLanes, scriptArchive,
 	}
 }
 

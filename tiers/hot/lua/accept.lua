@@ -9,6 +9,13 @@
 
 call('HSET', ORDER, 'revision', ARGV[1], 'compacted', ARGV[1], 'compaction', '', 'base:' .. call('HGET', ORDER, 'term'), ARGV[1])
 call('HDEL', ORDER, 'corrupt', 'witnessed')
+-- The archive does not go on from what it has: it begins again with what is there. Its
+-- writer is told by losing the role.
+local ARCHIVE = KEYS[24]
+if call('EXISTS', ARCHIVE) == 1 then
+  call('HDEL', ARCHIVE, 'token', 'revision', 'chain')
+  call('HDEL', HOLDS, 'archive')
+end
 -- Where the sequencer has lost its end, shards may have stamped more than it knows of.
 for i = 2, #ARGV, 2 do
   local name = ARGV[i] .. ':len'

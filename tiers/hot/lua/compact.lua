@@ -4,7 +4,8 @@
 -- ARGV: 1 revision ('' to drop only), 2 most revisions to walk in this call, 3 the
 --   caller's id of this compaction: while it is the last one, the same call again
 --   is answered as done; 4 on a shard other than the home shard, how far may be
---   dropped, which the home shard's reply says.
+--   dropped, which the home shard's reply says; 5 1 if what the archive has not is to be
+--   dropped all the same, for want of space.
 -- Reply: current revision, compacted+1, 1 if nothing is left to drop, how far may be
 --   dropped +1 ('>I8I8BI8').
 -- Errors: TIERD_COMPACTED, TIERD_FUTURE; nothing has changed then.
@@ -20,6 +21,7 @@ if target then
   end
   if target > s.revision then return redis.error_reply('TIERD_FUTURE the revision does not exist yet') end
   call('HSET', ORDER, 'compacted', int(target), 'compaction', ARGV[3])
+  if not again then journal('c', s.revision, pack('>I8', target)) end
   s.compacted = target
 end
 
@@ -30,7 +32,7 @@ for i = 1, #held, 2 do
   local floor, ends = string.match(held[i + 1], '^(%-?%d+):(%d+)$')
   if tonumber(ends) < now then
     call('HDEL', HOLDS, held[i])
-  else
+  elseif held[i] ~= 'archive' or ARGV[5] ~= '1' then
     limit = math.min(limit, tonumber(floor))
   end
 end

@@ -17,8 +17,6 @@ local AGAIN, READ, ELSEWHERE = 8, 9, 10
 local PUT, DELETE, GET, DELETE_RANGE, REVOKE = 1, 2, 3, 4, 5
 -- Comparison targets.
 local VERSION, CREATE, MOD, VALUE, LEASE, UNCHANGED = 0, 1, 2, 3, 4, 9
--- How far back UNCHANGED looks before it gives up, in revisions.
-local UNCHANGED_REVISIONS_MAX = 10000
 
 -- s is the shard's state, nospace and quota the limits of the batch.
 local s, quota
@@ -49,7 +47,8 @@ end
 -- unchanged says whether no event after revision r touched the span. What a shard was
 -- filled with is without its events.
 local function unchanged(kind, a, b, r)
-  if revision - r > UNCHANGED_REVISIONS_MAX then return false end
+  local most = 10000 -- how far back it looks before it gives up, in revisions
+  if revision - r > most then return false end
   if not ordered and r < tonumber(call('HGET', META, 'through') or 0) then return false end
   if ordered then flush() end
   local STEP, v = 200, r + 1
@@ -155,7 +154,9 @@ local function execute(kind, flags, a, b, lease)
   dropped = dropped + 1
   gone_leases[dropped] = lease
   lease_known[lease] = false
-  return delete_all(keys, false)
+  local deleted = delete_all(keys, false)
+  gone_at[dropped] = revision
+  return deleted
 end
 
 local COND_SIZE, OP_SIZE = 14, 14

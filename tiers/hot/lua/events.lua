@@ -18,6 +18,10 @@ if failure then return failure end
 local from, to, bytes_max, previous = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1'
 local floor = tonumber(ARGV[5]) or s.compacted
 if from < floor then return redis.error_reply('TIERD_COMPACTED the revision has been compacted') end
+-- A hold that has ended, or was dropped for want of space, keeps nothing.
+if ARGV[5] ~= '' and from < tonumber(call('HGET', META, 'swept')) then
+  return redis.error_reply('TIERD_COMPACTED what was held has been dropped')
+end
 if to == 0 or to > s.revision then to = s.revision end
 from = math.max(from, 2) -- revision 1 is the empty keyspace: it has no record
 

@@ -83,7 +83,10 @@ while at <= #program do
   if kind == GRANT then
     if s.nospace then emit('\3')
     elseif call('HEXISTS', LEASES, lease) == 1 then emit('\2')
-    else renew(lease, number) end
+    else
+      renew(lease, number)
+      journal('g', s.revision, pack('>c8I8', lease, number))
+    end
   elseif kind == KEEP_ALIVE then
     local value = call('HGET', LEASES, lease)
     -- As etcd: what has ended cannot be renewed, even if it is not revoked yet.

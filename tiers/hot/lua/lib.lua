@@ -5,6 +5,9 @@
 -- KEYS: the same for every script, all under one hash tag. Those of the sequencer
 -- hold something on the home shard only.
 --
+-- A script has at most 200 locals, libraries included, so those few that are needed in few
+-- places (KEYS[24], the archive's hash, and KEYS[25], its journal) are named there.
+--
 -- Numbers: revisions, positions and versions are below 2^53 (Lua numbers are
 -- doubles) and are stored in seven bytes, big-endian. Lease ids use all 64 bits
 -- and stay eight-byte strings.
@@ -173,6 +176,17 @@ local function above(lease)
     if c < 255 then return '(' .. sub(lease, 1, i - 1) .. string.char(c + 1) end
   end
   return '+'
+end
+
+-- journal notes for the archive, while one is written, what happens without taking a
+-- revision: a lease was granted ('g', detail: lease and time to live, '>c8I8') or has ended
+-- ('e', likewise), or the keyspace was compacted ('c', '>I8'), or had a revision at this time ('m').
+-- Entries are numbered without a gap; who reads them finds out if any were dropped.
+local function journal(kind, revision, detail)
+  local ARCHIVE, JOURNAL, most = KEYS[24], KEYS[25], 100000
+  if call('EXISTS', ARCHIVE) == 0 then return end
+  local n = call('HINCRBY', ARCHIVE, 'entries', 1)
+  call('XADD', JOURNAL, 'MAXLEN', '~', most, int(n) .. '-0', 'e', kind .. pack('>I8I8', revision, now_ms()) .. detail)
 end
 
 -- lease_end is when a lease ends: never before its full time to live has passed

@@ -14,6 +14,7 @@ local s, failure = state(nil, true)
 if failure then return failure end
 local mode, id, payload, good, keep = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local now = now_ms()
+local MARK_PAUSE, ARCHIVE = 400, KEYS[24]
 
 -- forget removes a member that has left, or was silent for so long that none of its
 -- calls can still be on their way, and with it the outcomes of its calls.
@@ -33,6 +34,12 @@ if mode == '1' then
     if seen >= now - good then registered = first end
   end
   call('HSET', MEMBERS, id, pack('>I8I8', registered, now) .. payload)
+  -- The archive tells by this which revision there was at a time.
+  local marked = call('HMGET', ARCHIVE, 'marked', 'marked-at')
+  if marked[1] ~= int(s.revision) and now >= tonumber(marked[2] or 0) + MARK_PAUSE then
+    journal('m', s.revision, '')
+    if call('EXISTS', ARCHIVE) == 1 then call('HSET', ARCHIVE, 'marked', int(s.revision), 'marked-at', int(now)) end
+  end
 elseif mode == '2' then
   forget(id)
 end

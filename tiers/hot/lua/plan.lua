@@ -97,6 +97,7 @@ for at = 1, #ARGV[5], 10 do
   if shard > 0 then call('ZADD', SHARERS, 0, lease .. pack(SHARD_FORMAT, shard)) end
 end
 if ended ~= '' then
+  journal('e', revision, ended .. sub(call('HGET', LEASES, ended), 1, 8))
   call('HDEL', LEASES, ended)
   call('ZREM', DUE, ended)
   call('ZREMRANGEBYLEX', SHARERS, '[' .. ended, above(ended))

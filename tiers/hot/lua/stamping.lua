@@ -4,8 +4,6 @@
 -- What became of stamping: all done; more than one call may do; a plan has to be
 -- applied first; cuts before these are needed; ordered positions are not here.
 local DONE, MORE, PLAN, GAP, LOST = 0, 1, 2, 3, 4
--- How many appended batches one call stamps.
-local BATCHES_MAX = 16
 
 -- index collects what stamping does to the index, to do it in few commands.
 local function index_changes()
@@ -96,7 +94,7 @@ local function stamp(cuts, horizon, compacted)
       while stamped < upto and status == DONE do
         local name = int(stamped + 1)
         local text = call('HGET', STEPS, name)
-        if batches == BATCHES_MAX then
+        if batches == 16 then -- enough for one call
           status = MORE
         elseif not text then
           status = LOST

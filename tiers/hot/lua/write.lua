@@ -13,7 +13,7 @@ local entries, before, records, lease_known = {}, {}, {}, {}
 local record_list, record_n = {}, 0
 local hist_list, hist_n = {}, 0
 local dirty, dirty_n = {}, 0
-local gone_leases, dropped = {}, 0
+local gone_leases, gone_at, dropped = {}, {}, 0 -- leases that end, and in which revision
 -- leasing says that a key with a lease was written or replaced.
 local leasing = false
 
@@ -109,11 +109,15 @@ local function flush()
   if detach_n > 0 then in_chunks('ZREM', LEASED, detach, detach_n) end
   if attach_n > 0 then in_chunks('ZADD', LEASED, attach, attach_n) end
   if dropped > 0 then
+    local ended = many(LEASES, gone_leases, dropped)
+    for i = 1, dropped do
+      if ended[i] then journal('e', gone_at[i], gone_leases[i] .. sub(ended[i], 1, 8)) end
+    end
     in_chunks('HDEL', LEASES, gone_leases, dropped)
     in_chunks('ZREM', DUE, gone_leases, dropped)
   end
   before, dirty, dirty_n = {}, {}, 0
-  records, record_list, record_n, hist_list, hist_n, gone_leases, dropped = {}, {}, 0, {}, 0, {}, 0
+  records, record_list, record_n, hist_list, hist_n, gone_leases, gone_at, dropped = {}, {}, 0, {}, 0, {}, {}, 0
 end
 
 -- The transaction being executed: its revision and events so far; the numbers of
