@@ -7,7 +7,7 @@ ARGS ?=
 TEST_TIMEOUT ?= 10m
 
 .DEFAULT_GOAL := help
-.PHONY: help build run redis compiler test lint test-valkey e2e-etcdctl e2e-kubernetes bench crash torture shards model clean
+.PHONY: help build run redis compiler objectstore test lint test-valkey e2e-etcdctl e2e-kubernetes bench crash torture shards model clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,7 +24,11 @@ redis: ## install redis-server 7 or newer from the system's packages, if there i
 compiler:
 	@scripts/install-compiler.sh
 
-test: redis compiler lint ## check the source and run the tests (about 10 minutes on two cores the first time)
+# Outside the tests that use it: it takes longer than their time.
+objectstore:
+	@$(GO) test -count 1 -timeout 30m -run '^TestBuild$$' ./test/objectstore
+
+test: redis compiler objectstore lint ## check the source and run the tests (about 10 minutes on two cores the first time)
 	$(GO) test -race -timeout $(TEST_TIMEOUT) ./...
 
 lint: ## gofmt, go vet and staticcheck
@@ -33,7 +37,7 @@ lint: ## gofmt, go vet and staticcheck
 	$(GO) vet -tags e2e,bench ./...
 	$(GO) tool staticcheck -tags e2e,bench ./...
 
-test-valkey: compiler ## run the tests that need a Redis on Valkey 8 or newer instead
+test-valkey: compiler objectstore ## run the tests that need a Redis on Valkey 8 or newer instead
 	@scripts/install-redis.sh valkey
 	@mkdir -p bin/valkey && ln -sf "$$(command -v valkey-server)" bin/valkey/redis-server
 	PATH="$$PWD/bin/valkey:$$PATH" TIERD_TEST_REDIS_SERVER=valkey-server \
