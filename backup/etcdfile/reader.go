@@ -204,15 +204,11 @@ func rows(ctx context.Context, tx *bolt.Tx, after, through router.Revision, yiel
 }
 
 // Versions yields what a snapshot of the keyspace holds, in order: all changes from the compacted
-// revision on, and of those below it the ones that were still alive there. The first
-// skip of them are left out. What is yielded is the callee's to keep.
-func (r *Reader) Versions(ctx context.Context, skip int64, yield func(router.Version) error) error {
+// revision on, and of those below it the ones that were still alive there. What is
+// yielded is the callee's to keep.
+func (r *Reader) Versions(ctx context.Context, yield func(router.Version) error) error {
 	return r.view(func(tx *bolt.Tx) error {
 		return r.versions(ctx, tx, func(v row) error {
-			if skip > 0 {
-				skip--
-				return nil
-			}
 			v.KV = proto.Clone(v.KV).(*mvccpb.KeyValue)
 			return yield(v.Version)
 		})

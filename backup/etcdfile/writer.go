@@ -49,11 +49,17 @@ type Writer struct {
 	scratch []byte
 }
 
-// Meta is what a database says of itself. Compacted is -1 for never, StorageVersion such as "3.7.0".
+// Meta is what a database says of itself.
 type Meta struct {
+	// Revision is the current one, Compacted the compacted one, -1 for never.
 	Revision, Compacted router.Revision
-	Term                uint64
-	StorageVersion      string
+	// Unswept says that versions are there which the compaction supersedes: from the revision Swept
+	// on. The etcd that is started on the file removes them.
+	Unswept bool
+	Swept   router.Revision
+	Term    uint64
+	// StorageVersion is such as "3.7.0".
+	StorageVersion string
 }
 
 // FinishOptions say what a finished file is for.
@@ -171,8 +177,13 @@ func (w *Writer) PutMeta(m Meta) error {
 			metaStorageVersion:  []byte(m.StorageVersion),
 		}
 		if m.Compacted > 0 {
-			at := appendRevisionKey(nil, m.Compacted, 0, false)
-			pairs[metaScheduledCompact], pairs[metaFinishedCompact] = at, at
+			pairs[metaScheduledCompact] = appendRevisionKey(nil, m.Compacted, 0, false)
+			if !m.Unswept {
+				m.Swept = m.Compacted
+			}
+			if m.Swept > 0 {
+				pairs[metaFinishedCompact] = appendRevisionKey(nil, m.Swept, 0, false)
+			}
 		}
 		for key, value := range pairs {
 			if err := tx.Bucket([]byte(bucketMeta)).Put([]byte(key), value); err != nil {

@@ -22,7 +22,6 @@ import (
 type Restoration interface {
 	Resumed() int64
 	Add(ctx context.Context, v router.Version) error
-	Flush(ctx context.Context) error
 	End(ctx context.Context, end router.RestoreEnd) error
 	Close()
 }
@@ -136,12 +135,11 @@ func File(ctx context.Context, file *etcdfile.Reader, begin Begin, o Options, pr
 // progressEvery is after how many versions progress is told.
 const progressEvery = 1000
 
-// bring adds the versions of a file that the restoration does not have yet.
+// bring adds the versions of a file. The restoration passes over those that it has.
 func bring(ctx context.Context, file *etcdfile.Reader, r Restoration, progress Progress) error {
-	done := r.Resumed()
+	done := int64(0)
 	progress.Step("importing versions", file.State().Versions)
-	progress.Done(min(done, file.State().Versions))
-	err := file.Versions(ctx, done, func(v router.Version) error {
+	err := file.Versions(ctx, func(v router.Version) error {
 		if err := r.Add(ctx, v); err != nil {
 			return fmt.Errorf("bring revision %d.%d: %w", v.Main, v.Sub, err)
 		}
@@ -152,9 +150,6 @@ func bring(ctx context.Context, file *etcdfile.Reader, r Restoration, progress P
 	})
 	if err != nil {
 		return err
-	}
-	if err := r.Flush(ctx); err != nil {
-		return fmt.Errorf("bring the versions: %w", err)
 	}
 	progress.Done(file.State().Versions)
 	return nil

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -14,6 +15,9 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is for what comes soon.
+const patience = 30 * time.Second
 
 var errKilled = errors.New("killed")
 
@@ -26,6 +30,7 @@ type place struct {
 	// killAfter, if not 0, fails the restoration after so many more versions.
 	killAfter int
 	resumed   []int64
+	added     int
 }
 
 func (p *place) begin(_ context.Context, start router.RestoreStart) (migrate.Restoration, error) {
@@ -39,16 +44,22 @@ func (p *place) begin(_ context.Context, start router.RestoreStart) (migrate.Res
 	}
 	p.start = start
 	p.resumed = append(p.resumed, int64(len(p.versions)))
+	p.added = 0
 	return p, nil
 }
 
-func (p *place) Resumed() int64              { return p.resumed[len(p.resumed)-1] }
-func (p *place) Flush(context.Context) error { return nil }
-func (p *place) Close()                      {}
+func (p *place) Resumed() int64 { return p.resumed[len(p.resumed)-1] }
+func (p *place) Close()         {}
 
 func (p *place) Add(_ context.Context, v router.Version) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.added++; p.added <= len(p.versions) {
+		if had := p.versions[p.added-1]; had.Main != v.Main || had.Sub != v.Sub {
+			return errors.New("other versions than before")
+		}
+		return nil
+	}
 	if n := len(p.versions); n > 0 {
 		last := p.versions[n-1]
 		if v.Main < last.Main || (v.Main == last.Main && v.Sub <= last.Sub) {
@@ -62,6 +73,18 @@ func (p *place) Add(_ context.Context, v router.Version) error {
 	p.killAfter--
 	p.versions = append(p.versions, v)
 	return nil
+}
+
+// reaches tells whether a revision was brought.
+func (p *place) reaches(revision int64) func() error {
+	return func() error {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if n := len(p.versions); n == 0 || int64(p.versions[n-1].Main) < revision {
+			return errors.New("not yet")
+		}
+		return nil
+	}
 }
 
 func (p *place) End(_ context.Context, end router.RestoreEnd) error {

@@ -109,6 +109,15 @@ func (s *Source) Revision(ctx context.Context) (router.Revision, error) {
 	return router.Revision(resp.Header.Revision), nil
 }
 
+// Keys counts the keys at a revision.
+func (s *Source) Keys(ctx context.Context, at router.Revision) (int64, error) {
+	resp, err := s.client.Get(ctx, "\x00", clientv3.WithFromKey(), clientv3.WithCountOnly(), clientv3.WithRev(int64(at)))
+	if err != nil {
+		return 0, fmt.Errorf("count the keys of the source: %w", err)
+	}
+	return resp.Count, nil
+}
+
 // Head is the source at its current revision.
 type Head struct {
 	Revision, Compacted router.Revision
