@@ -31,7 +31,7 @@ func (s *s3Store) Create(ctx context.Context, name string, body io.Reader) error
 	if err := checkName(name); err != nil {
 		return fmt.Errorf("create an object: %w", err)
 	}
-	first, last, err := readPart(body)
+	first, last, err := readPart(body, 0)
 	if err != nil {
 		return s.bodyFailed(name, err)
 	}
@@ -50,10 +50,11 @@ func (s *s3Store) bodyFailed(name string, err error) error {
 	return fmt.Errorf("create %s: read its content: %w", s.place(name), err)
 }
 
-// readPart reads up to a part; last tells that the body ended within it. It takes no
-// more memory than it reads.
-func readPart(body io.Reader) (part []byte, last bool, err error) {
+// readPart reads up to a part; last tells that the body ended within it. room is how
+// many bytes to expect: it may be too small, at the price of copying.
+func readPart(body io.Reader, room int) (part []byte, last bool, err error) {
 	var buffer bytes.Buffer
+	buffer.Grow(room + bytes.MinRead)
 	n, err := io.Copy(&buffer, io.LimitReader(body, partBytes))
 	return buffer.Bytes(), n < partBytes, err
 }
@@ -106,7 +107,7 @@ func (u *upload) send(ctx context.Context, part []byte, body io.Reader) error {
 		if last {
 			break
 		}
-		if part, last, err = readPart(body); err != nil {
+		if part, last, err = readPart(body, partBytes); err != nil {
 			err = u.store.bodyFailed(u.name, err)
 		}
 	}
