@@ -208,13 +208,13 @@ func (c *Catalog) addGap(g Gap) {
 			g.Base = i
 		}
 	}
-	g.Pruned = c.pruned(g.After+1, g.Next-1)
+	g.Pruned = c.IsPruned(g.After+1, g.Next-1)
 	c.Gaps = append(c.Gaps, g)
 }
 
-// pruned tells whether there are blocks between those numbers, and all of them may be missing by what
+// IsPruned tells whether there are blocks between those numbers, and all of them may be missing by what
 // marks say.
-func (c *Catalog) pruned(from, to int64) bool {
+func (c *Catalog) IsPruned(from, to int64) bool {
 	if from > to {
 		return false
 	}
@@ -224,6 +224,17 @@ func (c *Catalog) pruned(from, to int64) bool {
 		}
 	}
 	return from > to
+}
+
+// PrunedThrough is the last block of the mark that the block is in; the block itself if it is in none.
+func (c *Catalog) PrunedThrough(block int64) int64 {
+	through := block
+	for _, mark := range c.Pruned {
+		if mark.First <= block {
+			through = max(through, mark.Last)
+		}
+	}
+	return through
 }
 
 // End is where the archive ends: the last block's number, its revision, and its time. It is the zero

@@ -18,7 +18,7 @@ import (
 // claimed already otherwise.
 func (a *Archive) ClaimEpoch(ctx context.Context, t Timeline, epoch, firstBlock int64, now time.Time) error {
 	claim := Claim{Timeline: t, Epoch: epoch, First: firstBlock, Time: now}
-	prefix := t.folder() + epochsPart + "/"
+	prefix := t.Folder() + epochsPart + "/"
 	// Nothing is listed before the names of this epoch.
 	for info, err := range a.store.List(ctx, prefix+fmt.Sprintf("%0*d", epochDigits, epoch), "") {
 		if err != nil {
@@ -97,7 +97,7 @@ func (a *Archive) firstName(ctx context.Context, prefix, after string) (string, 
 // ends now.
 func (a *Archive) Catalog(ctx context.Context, t Timeline) (*Catalog, error) {
 	var l listed
-	prefix := t.folder()
+	prefix := t.Folder()
 	for info, err := range a.store.List(ctx, prefix, "") {
 		if err != nil {
 			return nil, fmt.Errorf("list the archive of %s: %w", t.Keyspace, err)

@@ -32,13 +32,16 @@ const (
 // there ever are.
 const BlockMax = 999_999_999_999
 
+// BlockName is the number of a block as names have it.
+func BlockName(block int64) string { return fmt.Sprintf("%0*d", blockDigits, block) }
+
 // ID names the timeline within its keyspace.
 func (t Timeline) ID() string {
 	return fmt.Sprintf("%0*d-%0*x", timeDigits, t.Began.UnixMilli(), clusterDigits, t.Cluster)
 }
 
-// folder is the beginning of the names of all its objects.
-func (t Timeline) folder() string { return timelinesFolder(t.Keyspace) + t.ID() + "/" }
+// Folder is the beginning of the names of all its objects.
+func (t Timeline) Folder() string { return timelinesFolder(t.Keyspace) + t.ID() + "/" }
 
 func timelinesFolder(keyspace string) string { return keyspace + "/timelines/" }
 
@@ -74,7 +77,7 @@ type Segment struct {
 
 // Name is the object's.
 func (s Segment) Name() string {
-	return fmt.Sprintf("%s%s/%0*d-%0*d-%0*d-%0*d-%0*d-%0*d-%0*d", s.Timeline.folder(), logPart,
+	return fmt.Sprintf("%s%s/%0*d-%0*d-%0*d-%0*d-%0*d-%0*d-%0*d", s.Timeline.Folder(), logPart,
 		blockDigits, s.FirstBlock, blockDigits, s.LastBlock,
 		revisionDigits, s.First, revisionDigits, s.Last,
 		timeDigits, s.From.UnixMilli(), timeDigits, s.To.UnixMilli(), epochDigits, s.Epoch)
@@ -97,7 +100,7 @@ type Base struct {
 
 // Name is the object's.
 func (b Base) Name() string {
-	return fmt.Sprintf("%s%s/%0*d-%0*d-%0*d-%0*d", b.Timeline.folder(), basePart, blockDigits, b.Block,
+	return fmt.Sprintf("%s%s/%0*d-%0*d-%0*d-%0*d", b.Timeline.Folder(), basePart, blockDigits, b.Block,
 		revisionDigits, b.Revision, timeDigits, b.Time.UnixMilli(), epochDigits, b.Epoch)
 }
 
@@ -115,7 +118,7 @@ type Claim struct {
 
 // Name is the object's.
 func (c Claim) Name() string {
-	return fmt.Sprintf("%s%s/%0*d-%0*d-%0*d", c.Timeline.folder(), epochsPart, epochDigits, c.Epoch,
+	return fmt.Sprintf("%s%s/%0*d-%0*d-%0*d", c.Timeline.Folder(), epochsPart, epochDigits, c.Epoch,
 		blockDigits, c.First, timeDigits, c.Time.UnixMilli())
 }
 
@@ -132,7 +135,7 @@ type Pruned struct {
 
 // Name is the object's.
 func (p Pruned) Name() string {
-	return fmt.Sprintf("%s%s/%0*d-%0*d-%0*d", p.Timeline.folder(), prunedPart, blockDigits, p.First,
+	return fmt.Sprintf("%s%s/%0*d-%0*d-%0*d", p.Timeline.Folder(), prunedPart, blockDigits, p.First,
 		blockDigits, p.Last, timeDigits, p.Time.UnixMilli())
 }
 

@@ -32,16 +32,22 @@ type maker struct {
 	m        *Model
 	revision router.Revision
 	now      time.Time
+	unit     time.Duration
 	state    *State
 }
 
-// DrawModel makes a log of up to that many blocks.
+// Began is when models begin.
+func Began() time.Time { return time.UnixMilli(1_700_000_000_000) }
+
+// DrawModel makes a log of up to that many blocks, each up to four seconds long.
 func DrawModel(t *rapid.T, blocksMax int) *Model {
-	m := &Model{
-		Timeline: backup.Timeline{Keyspace: "k", Began: time.UnixMilli(1_700_000_000_000), Cluster: 0xabc},
-		Began:    time.UnixMilli(1_700_000_000_000),
-	}
-	k := &maker{t: t, m: m, revision: 1, now: m.Began, state: NewState()}
+	return DrawModelAt(t, blocksMax, Began(), time.Millisecond)
+}
+
+// DrawModelAt makes a log of up to that many blocks, each up to 4000 units long.
+func DrawModelAt(t *rapid.T, blocksMax int, began time.Time, unit time.Duration) *Model {
+	m := &Model{Timeline: backup.Timeline{Keyspace: "k", Began: began, Cluster: 0xabc}, Began: began}
+	k := &maker{t: t, m: m, revision: 1, now: m.Began, unit: unit, state: NewState()}
 	for range rapid.IntRange(0, 3).Draw(t, "revisions before") {
 		m.Before = append(m.Before, k.changes()...)
 	}
@@ -52,9 +58,6 @@ func DrawModel(t *rapid.T, blocksMax int) *Model {
 	return m
 }
 
-// step is the time between two things in a block.
-const step = 100 * time.Millisecond
-
 func (k *maker) block(number int64) backup.Block {
 	b := backup.Block{Number: number, First: k.revision + 1, From: k.now}
 	b.Items = append(b.Items, k.others()...)
@@ -62,7 +65,7 @@ func (k *maker) block(number int64) backup.Block {
 		b.Items = append(b.Items, k.changes()...)
 		b.Items = append(b.Items, k.others()...)
 	}
-	k.now = k.now.Add(time.Duration(rapid.IntRange(1, 4000).Draw(k.t, "ms")) * time.Millisecond)
+	k.now = k.now.Add(time.Duration(rapid.IntRange(1, 4000).Draw(k.t, "units")) * k.unit)
 	b.Last, b.To = k.revision, k.now
 	return b
 }
@@ -106,7 +109,7 @@ func (k *maker) others() []backup.Item {
 		case 3:
 			it.Kind, it.Compacted = backup.KindCompact, router.Revision(rapid.Int64Range(int64(max(k.state.Compacted, 0)), int64(k.revision)).Draw(k.t, "compacted"))
 		case 4:
-			k.now = k.now.Add(step)
+			k.now = k.now.Add(100 * k.unit)
 			it.Kind, it.Time = backup.KindMark, k.now
 		default:
 			it.Kind = backup.KindForget

@@ -19,8 +19,10 @@ type Written struct {
 
 // Write writes a model: a base of block 0, the blocks, some bases between, and merges
 // adjacent segments here and there.
-func Write(t *rapid.T, m *Model) *Written {
-	store := NewStore()
+func Write(t *rapid.T, m *Model) *Written { return WriteTo(t, NewStore(), m) }
+
+// WriteTo is Write into a store that may have others.
+func WriteTo(t *rapid.T, store *Store, m *Model) *Written {
 	w := &Written{Model: m, Store: store, Archive: backup.New(store, Sealer{}, m.Timeline.Keyspace)}
 	ctx := context.Background()
 	must(t, w.Archive.ClaimEpoch(ctx, m.Timeline, 1, 1, m.Began))
