@@ -22,6 +22,9 @@ const maxRevision = router.Revision(math.MaxInt64)
 type State struct {
 	// Revision is the current one, 1 if nothing was ever written; Compacted is -1 for never.
 	Revision, Compacted router.Revision
+	// Floor is the first revision of which all changes are there: the compacted one, or that after it,
+	// since an etcd before 3.5.15 removes the tombstones of the compacted revision. -1 if all ever made are.
+	Floor router.Revision
 	// Digest is the SHA-256 of the database; Digested says that the file has it behind its
 	// end, and so is what was saved.
 	Digest    [sha256.Size]byte
@@ -154,7 +157,8 @@ func readLeases(tx *bolt.Tx) ([]router.Lease, error) {
 // count reads all versions once: it checks and counts them.
 func (r *Reader) count(ctx context.Context, tx *bolt.Tx) error {
 	s := &r.state
-	s.Revision = max(1, s.Compacted)
+	s.Revision, s.Floor = max(1, s.Compacted), s.Compacted
+	next := int64(0) // the number of the next change of the compacted revision
 	return rows(ctx, tx, 0, maxRevision, func(v row) error {
 		s.Revision = max(s.Revision, v.Main)
 		if v.marker() {
@@ -166,6 +170,12 @@ func (r *Reader) count(ctx context.Context, tx *bolt.Tx) error {
 		}
 		s.Versions++
 		s.VersionBytes += int64(len(v.key) + len(v.value))
+		if v.Main == s.Compacted {
+			if v.Sub != next {
+				s.Floor = s.Compacted + 1
+			}
+			next++
+		}
 		switch recent := v.Main > s.Compacted; {
 		case v.Tombstone && recent:
 			s.Keys--

@@ -115,7 +115,7 @@ func (l *live) snapshot(ctx context.Context, begin Begin) (err error) {
 	}
 	// A later snapshot that is compacted at the same revision begins with the same versions, so an
 	// interrupted import can be gone on with as long as that does not change.
-	start := router.RestoreStart{ID: fmt.Sprintf("etcd %016x compacted at %d", cluster, s.Compacted), Floor: s.Compacted}
+	start := router.RestoreStart{ID: fmt.Sprintf("etcd %016x compacted at %d", cluster, s.Compacted), Floor: s.Floor}
 	if l.restoration, err = begin(ctx, start); err != nil {
 		return err
 	}

@@ -108,7 +108,7 @@ func File(ctx context.Context, file *etcdfile.Reader, begin Begin, o Options, pr
 	if err := CheckAuth(s, o); err != nil {
 		return outcome, err
 	}
-	r, err := begin(ctx, router.RestoreStart{ID: fmt.Sprintf("etcd snapshot %x", s.Digest), Floor: s.Compacted})
+	r, err := begin(ctx, router.RestoreStart{ID: fmt.Sprintf("etcd snapshot %x", s.Digest), Floor: s.Floor})
 	if err != nil {
 		return outcome, err
 	}
