@@ -37,10 +37,8 @@ type fileStore struct {
 
 func openFiles(location Location, options Options) (*fileStore, error) {
 	s := &fileStore{location: location, options: options}
-	if err := s.makeFolder(filepath.Join(location.Dir, unfinishedDir)); err != nil {
-		return nil, s.failed("open", "", err)
-	}
-	if err := s.clean(); err != nil {
+	// Whoever only reads needs no more rights than that.
+	if err := s.clean(); err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EROFS) {
 		return nil, s.failed("open", "", err)
 	}
 	return s, nil
@@ -50,6 +48,9 @@ func openFiles(location Location, options Options) (*fileStore, error) {
 func (s *fileStore) clean() error {
 	dir := filepath.Join(s.location.Dir, unfinishedDir)
 	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -158,6 +159,12 @@ func (s *fileStore) write(ctx context.Context, body io.Reader) (path string, err
 	}
 	path = filepath.Join(s.location.Dir, unfinishedDir, hex.EncodeToString(id[:]))
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := s.makeFolder(filepath.Dir(path)); err != nil {
+			return "", asUnavailable(err)
+		}
+		file, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+	}
 	if err != nil {
 		return "", asUnavailable(err)
 	}

@@ -72,8 +72,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Open opens the store at a place. A directory is made if it is not there; a bucket has to
-// exist, which the first call finds out. The Store of an s3:// place is an io.Closer, too,
+// Open opens the store at a place. A directory is made by the first object that is stored
+// there; a bucket has to exist, which the first call finds out. The Store of an s3:// place is an io.Closer, too,
 // which ends its idle connections.
 func Open(ctx context.Context, location Location, options Options) (Store, error) {
 	options = options.withDefaults()

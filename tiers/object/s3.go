@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"net/http"
 	"strings"
 
@@ -136,34 +135,6 @@ func (s *s3Store) sseKey() *string {
 		return nil
 	}
 	return aws.String(s.location.SSEKey)
-}
-
-// List implements Store. What others put there under names that no object has is left out.
-func (s *s3Store) List(ctx context.Context, prefix, after string) iter.Seq2[Info, error] {
-	return func(yield func(Info, error) bool) {
-		input := &s3.ListObjectsV2Input{Bucket: aws.String(s.location.Bucket), Prefix: aws.String(s.key(prefix))}
-		if after != "" {
-			input.StartAfter = aws.String(s.key(after))
-		}
-		pages := s3.NewListObjectsV2Paginator(s.client, input, func(o *s3.ListObjectsV2PaginatorOptions) { o.StopOnDuplicateToken = true })
-		for pages.HasMorePages() {
-			call := s.begin(ctx, "list", prefix)
-			page, err := pages.NextPage(call.ctx)
-			if err := call.readEnded(err); err != nil {
-				yield(Info{}, err)
-				return
-			}
-			for _, found := range page.Contents {
-				name := strings.TrimPrefix(aws.ToString(found.Key), s.key(""))
-				if checkName(name) != nil {
-					continue
-				}
-				if !yield(Info{Name: name, Size: aws.ToInt64(found.Size), Modified: aws.ToTime(found.LastModified)}, nil) {
-					return
-				}
-			}
-		}
-	}
 }
 
 // Remove implements Store.

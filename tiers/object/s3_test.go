@@ -267,3 +267,48 @@ func TestErrorsOfTheBucket(t *testing.T) {
 	}
 	t.Log(err)
 }
+
+// TestUnfitListings: a store that lists in another order, or loses its way, is not believed.
+func TestUnfitListings(t *testing.T) {
+	t.Parallel()
+	entry := func(key string) string { return "<Contents><Key>" + key + "</Key><Size>1</Size></Contents>" }
+	for want, reply := range map[string]string{
+		"order":     "<IsTruncated>false</IsTruncated>" + entry("p/b") + entry("p/a"),
+		"not where": "<IsTruncated>true</IsTruncated>" + entry("p/a"),
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, "<ListBucketResult>"+reply+"</ListBucketResult>")
+		}))
+		defer server.Close()
+		err := error(nil)
+		for _, err = range objectstore.Open(t, objectstore.LocationAt(server.URL, "p")).List(t.Context(), "", "") {
+			if err != nil {
+				break
+			}
+		}
+		if !errors.Is(err, object.ErrUnfit) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want something about %q", err, want)
+		}
+	}
+}
+
+// TestListsOverPages: more objects than a page holds.
+func TestListsOverPages(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token := r.URL.Query().Get("continuation-token")
+		asked = append(asked, token+" "+r.URL.Query().Get("start-after")+" "+r.URL.Query().Get("prefix"))
+		next := map[string]string{"": "1", "1": "2", "2": ""}[token]
+		fmt.Fprintf(w, "<ListBucketResult><IsTruncated>%t</IsTruncated><NextContinuationToken>%s</NextContinuationToken>"+
+			"<Contents><Key>p/a/%[3]s0</Key><Size>1</Size></Contents><Contents><Key>p/a/%[3]s1/</Key></Contents></ListBucketResult>", next != "", next, token)
+	}))
+	defer server.Close()
+	store := objectstore.Open(t, objectstore.LocationAt(server.URL, "p"))
+	if got := names(t, store.List(t.Context(), "a/", "a/0")); !slices.Equal(got, []string{"a/10", "a/20"}) {
+		t.Errorf("got %v", got)
+	}
+	if want := []string{" p/a/0 p/a/", "1 p/a/0 p/a/", "2 p/a/0 p/a/"}; !slices.Equal(asked, want) {
+		t.Errorf("asked %q", asked)
+	}
+}

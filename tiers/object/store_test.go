@@ -332,6 +332,28 @@ func TestProbeThroughFaults(t *testing.T) {
 	}
 }
 
+// Reading changes nothing: not where there is nothing, nor where it is not allowed.
+func TestReadingFilesChangesNothing(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "none")
+	store, err := object.Open(t.Context(), object.Location{Kind: object.KindFile, Dir: dir}, object.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, store.List(t.Context(), "", "")); len(got) > 0 {
+		t.Errorf("listed %v", got)
+	}
+	if _, err := store.Open(t.Context(), "a", 0); !errors.Is(err, object.ErrNotFound) {
+		t.Errorf("open: got %v", err)
+	}
+	if err := store.Remove(t.Context(), "a"); err != nil {
+		t.Errorf("remove: got %v", err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory was made: %v", err)
+	}
+}
+
 func TestFilesLeaveNothingBehind(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
