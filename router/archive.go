@@ -34,8 +34,9 @@ type Archivist interface {
 	// maxBytes, at least one; it gives the last one read. ErrCompacted if they have been dropped, for want of
 	// space, before they were archived.
 	ArchivedEvents(ctx context.Context, from, to Revision, maxBytes int) ([]Version, Revision, error)
-	// AdvanceArchive notes how far the archive has come, durably; what it has may be dropped then.
-	AdvanceArchive(ctx context.Context, token string, p ArchiveProgress) error
+	// AdvanceArchive notes how far the archive has come, durably; what it has may be dropped then, but no change after
+	// kept.
+	AdvanceArchive(ctx context.Context, token string, p ArchiveProgress, kept Revision) error
 	// ReleaseArchive gives the role up.
 	ReleaseArchive(ctx context.Context, token string) error
 	// LookArchive tells how far the archive has come, and the current revision.
@@ -102,6 +103,8 @@ type JournalPage struct {
 	// Revision and Compacted are the current ones, Now is the time there.
 	Revision, Compacted Revision
 	Now                 time.Time
+	// Last is the number of the last entry there is, 0 for none.
+	Last int64
 	// Entries are those after the one asked for, in order, a bounded number. Lost says that
 	// entries between are gone: more happened than the journal keeps.
 	Entries []JournalEntry
@@ -141,7 +144,7 @@ func (k *Keyspace) Journal(ctx context.Context, token string, after int64) (Jour
 	if err != nil {
 		return JournalPage{}, fmt.Errorf("read the journal: %w", translate(err))
 	}
-	out := JournalPage{Revision: page.Revision, Compacted: page.Compacted, Now: time.UnixMilli(page.Now), Lost: page.Lost,
+	out := JournalPage{Revision: page.Revision, Compacted: page.Compacted, Now: time.UnixMilli(page.Now), Last: page.Last, Lost: page.Lost,
 		Entries: make([]JournalEntry, len(page.Entries))}
 	for i, e := range page.Entries {
 		out.Entries[i] = JournalEntry{Number: e.Number, Kind: e.Kind, Revision: e.Revision, Time: time.UnixMilli(e.Millis),
@@ -165,8 +168,8 @@ func (k *Keyspace) ArchivedEvents(ctx context.Context, from, to Revision, maxByt
 }
 
 // AdvanceArchive implements Archivist.
-func (k *Keyspace) AdvanceArchive(ctx context.Context, token string, p ArchiveProgress) error {
-	err := k.hot.AdvanceArchive(ctx, token, hot.ArchiveProgress{Block: p.Block, Revision: p.Revision, To: p.To.UnixMilli(), Journal: p.Journal, Chain: p.Chain[:]})
+func (k *Keyspace) AdvanceArchive(ctx context.Context, token string, p ArchiveProgress, kept Revision) error {
+	err := k.hot.AdvanceArchive(ctx, token, hot.ArchiveProgress{Block: p.Block, Revision: p.Revision, To: p.To.UnixMilli(), Journal: p.Journal, Chain: p.Chain[:]}, kept)
 	if err != nil {
 		return fmt.Errorf("note how far the archive has come: %w", translate(err))
 	}

@@ -38,10 +38,10 @@ func TestArchiveHasOneWriter(t *testing.T) {
 		t.Fatalf("a second writer: %v", err)
 	}
 	progress := router.ArchiveProgress{Block: 7, Revision: 1, Chain: [32]byte{1, 2}, To: time.UnixMilli(5), Journal: 3}
-	if err := k.AdvanceArchive(ctx, tokenB, progress); !errors.Is(err, router.ErrFenced) {
+	if err := k.AdvanceArchive(ctx, tokenB, progress, 1); !errors.Is(err, router.ErrFenced) {
 		t.Fatalf("someone else advanced: %v", err)
 	}
-	if err := k.AdvanceArchive(ctx, tokenA, progress); err != nil {
+	if err := k.AdvanceArchive(ctx, tokenA, progress, 1); err != nil {
 		t.Fatal(err)
 	}
 	if err := k.ReleaseArchive(ctx, tokenA); err != nil {
@@ -105,7 +105,7 @@ func TestJournal(t *testing.T) {
 				t.Fatalf("the journal says %v, want %v", got, want)
 			}
 			last := page.Entries[len(page.Entries)-1].Number
-			if err := k.AdvanceArchive(ctx, tokenA, router.ArchiveProgress{Block: 1, Revision: at, Journal: last}); err != nil {
+			if err := k.AdvanceArchive(ctx, tokenA, router.ArchiveProgress{Block: 1, Revision: at, Journal: last}, at); err != nil {
 				t.Fatal(err)
 			}
 			if page, err = k.Journal(ctx, tokenA, last); err != nil || page.Lost {
@@ -134,7 +134,7 @@ func TestCompactionWaitsForTheArchive(t *testing.T) {
 			ctx := t.Context()
 			claim(t, k, tokenA)
 			from := put(t, k, "a", "0")
-			if err := k.AdvanceArchive(ctx, tokenA, router.ArchiveProgress{Block: 1, Revision: from}); err != nil {
+			if err := k.AdvanceArchive(ctx, tokenA, router.ArchiveProgress{Block: 1, Revision: from}, from); err != nil {
 				t.Fatal(err)
 			}
 			var last router.Revision
@@ -151,7 +151,7 @@ func TestCompactionWaitsForTheArchive(t *testing.T) {
 				}
 				next = through + 1
 			}
-			if err := k.AdvanceArchive(ctx, tokenA, router.ArchiveProgress{Block: 2, Revision: last}); err != nil {
+			if err := k.AdvanceArchive(ctx, tokenA, router.ArchiveProgress{Block: 2, Revision: last}, last); err != nil {
 				t.Fatal(err)
 			}
 			deadline := time.After(10 * time.Second)
@@ -179,7 +179,7 @@ func TestArchiveIsNotWaitedForAtAnyPrice(t *testing.T) {
 	ctx := t.Context()
 	claim(t, k, tokenA)
 	from := put(t, k, "a", "0")
-	if err := k.AdvanceArchive(ctx, tokenA, router.ArchiveProgress{Block: 1, Revision: from}); err != nil {
+	if err := k.AdvanceArchive(ctx, tokenA, router.ArchiveProgress{Block: 1, Revision: from}, from); err != nil {
 		t.Fatal(err)
 	}
 	deadline := time.After(30 * time.Second)

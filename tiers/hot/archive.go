@@ -44,6 +44,8 @@ const (
 type JournalPage struct {
 	Revision, Compacted Revision
 	Now                 int64
+	// Last is the number of the last entry there is.
+	Last                int64
 	Lost                bool
 	Entries             []JournalEntry
 }
@@ -93,7 +95,7 @@ func (c *Client) ReadJournal(ctx context.Context, token string, after int64, mos
 		return JournalPage{}, err
 	}
 	d := decoder{rest: reply}
-	page := JournalPage{Revision: d.revision(), Compacted: d.compacted(), Now: d.int8(), Lost: d.byte() == 1}
+	page := JournalPage{Revision: d.revision(), Compacted: d.compacted(), Now: d.int8(), Last: d.int8(), Lost: d.byte() == 1}
 	for len(d.rest) > 0 && !d.failed {
 		page.Entries = append(page.Entries, d.journalEntry())
 	}
@@ -117,9 +119,9 @@ func (d *decoder) journalEntry() JournalEntry {
 	return e
 }
 
-// AdvanceArchive notes how far the archive has come. ErrFenced.
-func (c *Client) AdvanceArchive(ctx context.Context, token string, p ArchiveProgress) error {
-	_, err := c.read(ctx, scriptArchive, leadingRevision, "advance", token, p.Block, int64(p.Revision), p.To, p.Journal, notNil(p.Chain))
+// AdvanceArchive notes how far the archive has come; the changes after kept are not dropped. ErrFenced.
+func (c *Client) AdvanceArchive(ctx context.Context, token string, p ArchiveProgress, kept Revision) error {
+	_, err := c.read(ctx, scriptArchive, leadingRevision, "advance", token, p.Block, int64(p.Revision), p.To, p.Journal, notNil(p.Chain), int64(kept))
 	return err
 }
 

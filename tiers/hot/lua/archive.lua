@@ -6,10 +6,10 @@
 --      role was first taken, last block, its revision (0: there is no archive), its end in milliseconds, last
 --      entry of the journal that it has ('>I8' each), chain (32 bytes; '' if there is none).
 --   'read', 2 token, 3 number of the last entry of the journal that is known, 4 most entries. A sign of life.
---      Reply: revision, compacted+1, milliseconds now, 1 if entries are lost ('>I8I8I8B'), then each entry: number,
+--      Reply: revision, compacted+1, milliseconds now, last entry's number, 1 if entries are lost ('>I8I8I8I8B'), then each entry: number,
 --      length ('>I8I4'), as lib.lua's journal writes it.
---   'advance', 2 token, 3 last block, 4 its revision, 5 its end, 6 last entry of the journal, 7 chain: notes how far
---      the archive has come, and lets go of what it has. Reply: revision, compacted+1 ('>I8I8').
+--   'advance', 2 token, 3 last block, 4 its revision, 5 its end, 6 last entry of the journal, 7 chain, 8 revision: notes how far
+--      the archive has come, and lets go of what it has; the changes after that revision are kept. Reply: revision, compacted+1 ('>I8I8').
 --   'release', 2 token: gives the role up. Reply: revision ('>I8').
 --   'look'. Reply: revision ('>I8'), and as 'claim' from the epoch on; nothing more if there is no archive.
 -- Errors: TIERD_FENCED: the token does not have the role (any more).
@@ -47,7 +47,7 @@ if mode == 'read' then
   local found = call('XRANGE', JOURNAL, '(' .. int(after) .. '-0', '+', 'COUNT', ARGV[4])
   local first = found[1] and tonumber(string.match(found[1][1], '^%d+'))
   local lost = entries > after and first ~= after + 1
-  local out = { pack('>I8I8I8B', s.revision, s.compacted + 1, now, lost and 1 or 0) }
+  local out = { pack('>I8I8I8I8B', s.revision, s.compacted + 1, now, entries, lost and 1 or 0) }
   for i = 1, #found do
     out[i + 1] = pack('>I8I4', tonumber(string.match(found[i][1], '^%d+')), #found[i][2][2]) .. found[i][2][2]
   end
@@ -55,7 +55,7 @@ if mode == 'read' then
 end
 if mode == 'advance' then
   call('HSET', ARCHIVE, 'beat', int(now), 'block', ARGV[3], 'revision', ARGV[4], 'to', ARGV[5], 'journal', ARGV[6], 'chain', ARGV[7])
-  call('HSET', HOLDS, 'archive', ARGV[4] .. ':' .. FOR_EVER)
+  call('HSET', HOLDS, 'archive', ARGV[8] .. ':' .. FOR_EVER)
   call('XTRIM', JOURNAL, 'MINID', int(tonumber(ARGV[6]) + 1) .. '-0')
   return pack('>I8I8', s.revision, s.compacted + 1)
 end
