@@ -35,8 +35,8 @@ type LiveOptions struct {
 // LiveOutcome is what a live import has brought.
 type LiveOutcome struct {
 	Outcome
-	// Snapshot is the revision of the snapshot; what came after it was followed.
-	Snapshot router.Revision
+	// Snapshot is the source as the snapshot says; what came after it was followed.
+	Snapshot etcdfile.State
 	// Behind is how long the source was ahead at the end: from the moment its last revision was asked
 	// for until the keyspace was available at it.
 	Behind time.Duration
@@ -120,7 +120,7 @@ func (l *live) snapshot(ctx context.Context, begin Begin) (err error) {
 		return err
 	}
 	resumed := l.restoration.Resumed()
-	l.outcome = LiveOutcome{Outcome: Planned(s, Options{}), Snapshot: s.Revision}
+	l.outcome = LiveOutcome{Outcome: Planned(s, Options{}), Snapshot: s}
 	l.outcome.Resumed = resumed
 	if resumed > s.Versions {
 		return fmt.Errorf("the interrupted import brought %d versions, and this snapshot has %d: the member asked is behind; try again", resumed, s.Versions)

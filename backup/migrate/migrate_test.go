@@ -218,7 +218,7 @@ func TestLiveUnderLoad(t *testing.T) {
 	if err := <-written; err != nil {
 		t.Fatal(err)
 	}
-	if int64(o.Revision) != load.Revision || o.Revision < o.Snapshot+250 || o.Compacted < o.Snapshot {
+	if int64(o.Revision) != load.Revision || o.Revision < o.Snapshot.Revision+250 || o.Compacted < o.Snapshot.Revision {
 		t.Errorf("%+v, the load ended at %d", o, load.Revision)
 	}
 	wantEqual(t, p, o.Outcome)

@@ -44,8 +44,8 @@ func (t *importTool) liveTo(ctx context.Context, source *migrate.Source, p place
 		return err
 	}
 	report := importReport{
-		Source: strings.Join(t.source.endpoints, ","), Place: t.settings.name(), Outcome: outcome.Outcome, Notes: outcomeNotes(outcome.Outcome),
-		Live: &liveReport{Snapshot: outcome.Snapshot, Behind: outcome.Behind},
+		Source: strings.Join(t.source.endpoints, ","), Place: t.settings.name(), Outcome: outcome.Outcome, Notes: fileNotes(outcome.Snapshot, t.withoutAuth),
+		Live: &liveReport{Snapshot: outcome.Snapshot.Revision, Behind: outcome.Behind},
 	}
 	if report.Live.SourceNow, err = source.Revision(ctx); err != nil {
 		// The import itself has succeeded; what cannot be told is said.
