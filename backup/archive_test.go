@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -395,5 +397,67 @@ func TestDamageIsNamed(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("read: %v", err)
 		}
+	}
+}
+
+// A block that belongs to another log, sealed and named as it should be, is refused: the chain says so.
+func TestReadChecksTheChain(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 5)
+	if err := f.archive.Remove(context.Background(), f.segments[2].Name()); err != nil {
+		t.Fatal(err)
+	}
+	f.chain = backup.Chain{1}
+	name := f.write(t, 1, 3).Name()
+	if _, err := f.values(t, 6); !errors.Is(err, backup.ErrFormat) || !strings.Contains(err.Error(), name) {
+		t.Fatalf("read: %v", err)
+	}
+}
+
+// breaking is a store whose transfers break after some bytes each.
+type breaking struct {
+	*archivetest.Store
+	bytes, opened int
+}
+
+// Open implements object.Store.
+func (s *breaking) Open(ctx context.Context, name string, from int64) (io.ReadCloser, error) {
+	s.opened++
+	body, err := s.Store.Open(ctx, name, from)
+	if err != nil {
+		return nil, err
+	}
+	broken := io.MultiReader(io.LimitReader(body, int64(s.bytes)), iotest.ErrReader(io.ErrUnexpectedEOF))
+	return struct {
+		io.Reader
+		io.Closer
+	}{broken, body}, nil
+}
+
+// A transfer that breaks is gone on with where it was, a bounded number of times.
+func TestBrokenTransfersGoOn(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 1)
+	size := len(f.store.Get(f.segments[0].Name()))
+	for part, whole := range map[int]bool{size/3 + 1: true, size / 10: false} {
+		store := &breaking{Store: f.store, bytes: part}
+		archive := backup.New(store, archivetest.Sealer{}, "k")
+		backup.SetPause(archive, 0)
+		check, err := archive.CheckSegment(context.Background(), f.segments[0])
+		if (err == nil) != whole || whole && check.Items != 1 || !whole && !errors.Is(err, archivetest.ErrAltered) {
+			t.Errorf("in parts of %d of %d bytes, opened %d times: %+v, %v", part, size, store.opened, check, err)
+		}
+	}
+}
+
+// The claim with the lowest block counts, whatever later ones say.
+func TestClaimsAddUp(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 6)
+	f.claim(t, 2, 4)
+	f.claim(t, 3, 6)
+	c := f.catalog(t)
+	if block, _, _ := c.End(); block != 3 || len(c.VoidSegments) != 3 {
+		t.Fatalf("the log ends with block %d, void %v", block, c.VoidSegments)
 	}
 }

@@ -277,7 +277,8 @@ func (w *walk) fetchBlocks(ctx context.Context, s Stretch, send func(piece) erro
 		if err := send(piece{name: name, block: &block}); err != nil {
 			return err
 		}
-		if next++; next > s.LastBlock {
+		// A segment that is read to its last block is read to its end, which is checked, too.
+		if next++; next > s.LastBlock && next <= s.Segment.LastBlock {
 			return errFound
 		}
 		return nil
