@@ -17,6 +17,8 @@ const (
 	// attemptsMax is how often one object is stored, or gone on with in reading, before the
 	// call fails.
 	attemptsMax = 4
+	// progressBytes is how much has to be read until a broken transfer is forgiven.
+	progressBytes = 1 << 20
 	// firstPause is the time before the second attempt; it doubles.
 	firstPause = 100 * time.Millisecond
 )
@@ -186,7 +188,9 @@ type resuming struct {
 	name   string
 	body   io.ReadCloser
 	offset int64
+	// broken counts the times that the transfer broke since the offset good.
 	broken int
+	good   int64
 	// progress may be nil.
 	progress *atomic.Int64
 }
@@ -210,6 +214,9 @@ func (r *resuming) Read(p []byte) (int, error) {
 		}
 		if n > 0 || err == nil || errors.Is(err, io.EOF) {
 			return n, endOnly(n, err)
+		}
+		if r.offset-r.good >= progressBytes {
+			r.broken, r.good = 0, r.offset
 		}
 		if r.broken++; r.broken >= attemptsMax || r.ctx.Err() != nil {
 			return 0, err

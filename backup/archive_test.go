@@ -461,3 +461,34 @@ func TestClaimsAddUp(t *testing.T) {
 		t.Fatalf("the log ends with block %d, void %v", block, c.VoidSegments)
 	}
 }
+
+// The whole log begins anew behind a gap, at a base; a part of it begins at the base before it.
+func TestReadLogOverGaps(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 6)
+	f.base(t, 1, 6, 7)
+	ctx := context.Background()
+	head := backup.BaseHead{Block: 7, Revision: 30, Compacted: -1, Time: f.began.Add(30 * time.Second), Begins: true}
+	if _, err := f.archive.WriteBase(ctx, f.timeline, 1, head, func(func(backup.Item) error) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	after := backup.Block{Number: 8, First: 31, Last: 31, From: head.Time, To: head.Time, Items: []backup.Item{put(31, "behind")}}
+	if _, _, err := f.archive.WriteBlock(ctx, f.timeline, 1, backup.GapGenesis(f.timeline, 7, 30), after); err != nil {
+		t.Fatal(err)
+	}
+	for want, part := range map[string]backup.LogRange{
+		"base 1 2 3 4 5 6 7 base 30 31": {},
+		"base 1 2 3 4":                  {To: 4},
+		"base 7 base 30 31":             {From: 8},
+		"base 30 31":                    {From: 31},
+	} {
+		got := ""
+		end, err := f.archive.ReadLog(ctx, f.catalog(t), part, backup.LogVisit{
+			Begin: func(b backup.Base) error { got += fmt.Sprintf(" base %d", b.Revision); return nil },
+			Item:  func(it backup.Item) error { got += fmt.Sprintf(" %d", it.Revision); return nil },
+		})
+		if err != nil || got != " "+want || part.To != 0 && end.Revision != part.To {
+			t.Errorf("%+v: read%s, not %s; end %+v, %v", part, got, want, end, err)
+		}
+	}
+}

@@ -88,9 +88,11 @@ type Timeline struct {
 
 // Report is the result.
 type Report struct {
-	Status    Status     `json:"status"`
-	Keyspace  string     `json:"keyspace"`
-	Quick     bool       `json:"quick"`
+	Status   Status `json:"status"`
+	Keyspace string `json:"keyspace"`
+	Quick    bool   `json:"quick"`
+	// Text says what is wrong if there is no timeline at all.
+	Text      string     `json:"text,omitempty"`
 	Timelines []Timeline `json:"timelines"`
 }
 
@@ -103,7 +105,7 @@ func Verify(ctx context.Context, a *backup.Archive, o Options) (Report, error) {
 		return Report{}, fmt.Errorf("verify the archive: %w", err)
 	}
 	if len(timelines) == 0 {
-		report.Status = Failure
+		report.Status, report.Text = Failure, "there is no archive of the keyspace "+a.Keyspace()
 	}
 	if o.NewestOnly && len(timelines) > 1 {
 		timelines = timelines[len(timelines)-1:]
