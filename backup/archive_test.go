@@ -492,3 +492,16 @@ func TestReadLogOverGaps(t *testing.T) {
 		}
 	}
 }
+
+// An archive that has only its first base is restored to that.
+func TestOnlyTheFirstBase(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 0)
+	plan, err := f.archive.Plan(context.Background(), f.catalog(t), backup.Target{})
+	if err != nil || plan.Revision != 1 || !plan.Time.Equal(f.began) {
+		t.Fatalf("%+v, %v", plan, err)
+	}
+	if end, err := f.archive.Read(context.Background(), plan, nil); err != nil || end.Revision != 1 {
+		t.Fatalf("%+v, %v", end, err)
+	}
+}

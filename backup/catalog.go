@@ -243,7 +243,7 @@ func (c *Catalog) End() (block int64, revision router.Revision, at time.Time) {
 	if n := len(c.Log); n > 0 {
 		block, revision, at = c.Log[n-1].LastBlock, c.Log[n-1].Last, c.Log[n-1].To
 	}
-	if n := len(c.Bases); n > 0 && c.Bases[n-1].Block > block {
+	if n := len(c.Bases); n > 0 && (len(c.Log) == 0 || c.Bases[n-1].Block > block) {
 		block, revision, at = c.Bases[n-1].Block, c.Bases[n-1].Revision, c.Bases[n-1].Time
 	}
 	return block, revision, at
