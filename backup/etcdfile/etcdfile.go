@@ -82,7 +82,7 @@ func parseRevisionKey(key []byte) (v router.Version, err error) {
 		return v, fmt.Errorf("%x is no revision", key)
 	}
 	main, sub := binary.BigEndian.Uint64(key), binary.BigEndian.Uint64(key[9:])
-	if main < 1 || main > math.MaxInt64 || sub > math.MaxInt64 {
+	if main > math.MaxInt64 || sub > math.MaxInt64 {
 		return v, fmt.Errorf("%x is no revision", key)
 	}
 	return router.Version{Main: router.Revision(main), Sub: int64(sub), Tombstone: marked}, nil

@@ -272,7 +272,7 @@ func TestRefusedFiles(t *testing.T) {
 		"altered":                  {altered, etcdfile.ErrAltered},
 		"digest of another":        {append(bytes.Clone(other), whole[len(whole)-32:]...), etcdfile.ErrAltered},
 		"cut within the digest":    {whole[:len(whole)-1], etcdfile.ErrNotDatabase},
-		"cut to whole pages":       {whole[:8*4096], etcdfile.ErrAltered},
+		"cut to whole pages":       {whole[:4*4096], etcdfile.ErrAltered},
 		"other database":           {other, etcdfile.ErrNotDatabase},
 		"text":                     {bytes.Repeat([]byte("no database"), 512), etcdfile.ErrNotDatabase},
 		"empty":                    {nil, etcdfile.ErrNotDatabase},

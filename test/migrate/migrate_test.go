@@ -247,6 +247,28 @@ func TestImportBumped(t *testing.T) {
 	served.Close()
 }
 
+// Nothing at all, and a compaction at revision 0, which an etcd takes.
+func TestImportOfNothing(t *testing.T) {
+	t.Parallel()
+	etcd := oracle.Start(t, oracle.Options{}).Client()
+	redis := cluster.StartRedis(t, cluster.RedisOptions{})
+	if r := done(t, "import", save(t, etcd.Endpoints()[0]), "--hot-tier", redis.URL(), "--keyspace", "empty"); !r.Equal || r.Revision != 1 || r.Compacted != -1 {
+		t.Errorf("%+v", r)
+	}
+	if _, err := etcd.Compact(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := etcd.Put(t.Context(), "a", "b"); err != nil {
+		t.Fatal(err)
+	}
+	if r := done(t, "import", save(t, etcd.Endpoints()[0]), "--hot-tier", redis.URL(), "--keyspace", "file"); !r.Equal || r.Revision != 2 {
+		t.Errorf("%+v", r)
+	}
+	if r := done(t, "import", "--endpoints", etcd.Endpoints()[0], "--hot-tier", redis.URL(), "--keyspace", "live"); !r.Equal || r.Revision != 2 {
+		t.Errorf("%+v", r)
+	}
+}
+
 // A source in use is followed until it is idle.
 func TestLiveImport(t *testing.T) {
 	t.Parallel()
