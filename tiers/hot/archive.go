@@ -45,9 +45,9 @@ type JournalPage struct {
 	Revision, Compacted Revision
 	Now                 int64
 	// Last is the number of the last entry there is.
-	Last                int64
-	Lost                bool
-	Entries             []JournalEntry
+	Last    int64
+	Lost    bool
+	Entries []JournalEntry
 }
 
 // ClaimArchive takes the role of writing the archive, or shows a sign of life of its holder; taken
