@@ -168,8 +168,28 @@ func (k *Keyspace) witnessed(ctx context.Context) Revision {
 			highest = max(highest, known)
 		})
 	}
+	if k.archived != nil {
+		asking.Go(func() {
+			known, err := k.archivedRevision(ctx)
+			if err != nil {
+				k.logger.Warn("the archive cannot be asked what the sequencer had", "cause", err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			highest = max(highest, known)
+		})
+	}
 	asking.Wait()
 	return highest
+}
+
+// archivedRevision is the last revision that the archive has of this keyspace.
+func (k *Keyspace) archivedRevision(ctx context.Context) (Revision, error) {
+	cluster, err := k.hot.RawCluster(ctx)
+	if err != nil {
+		return 0, translate(err)
+	}
+	return k.archived(context.WithoutCancel(ctx), cluster)
 }
 
 // total is the size of the keyspace: of the home shard now, of the others at the last

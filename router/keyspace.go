@@ -61,6 +61,9 @@ type Components struct {
 	Metrics prometheus.Registerer
 	// Random is where ids come from.
 	Random io.Reader
+	// Archived, if set, gives the last revision that the archive has of the keyspace with a cluster id: a
+	// witness when Redis has come back.
+	Archived func(ctx context.Context, cluster uint64) (Revision, error)
 }
 
 // Keyspace is one keyspace as one frontend serves it. It implements API.
@@ -68,10 +71,11 @@ type Keyspace struct {
 	settings Settings
 	fleet    *hot.Fleet
 	// hot is the home shard's client, and so the sequencer's.
-	hot     *hot.Client
-	logger  *slog.Logger
-	entropy io.Reader
-	metrics metrics
+	hot      *hot.Client
+	logger   *slog.Logger
+	entropy  io.Reader
+	metrics  metrics
+	archived func(ctx context.Context, cluster uint64) (Revision, error)
 
 	leases    *queue[hot.LeaseCall, leaseAnswer]
 	sequences *queue[hot.Ask, sequenced]
@@ -124,7 +128,8 @@ func Open(ctx context.Context, settings Settings, components Components) (*Keysp
 	working, abort := context.WithCancel(context.Background())
 	k := &Keyspace{
 		settings: settings, fleet: components.Fleet, hot: components.Fleet.Home(), logger: components.Logger, entropy: components.Random,
-		stopped: make(chan struct{}), quiet: make(chan struct{}), working: working, abort: abort, sweepNow: make(chan struct{}, 1),
+		archived: components.Archived,
+		stopped:  make(chan struct{}), quiet: make(chan struct{}), working: working, abort: abort, sweepNow: make(chan struct{}, 1),
 		shards: make(map[hot.Shard]*shard), locks: make(map[hot.Token]seenLock), crossing: make(chan struct{}, 1),
 	}
 	var err error

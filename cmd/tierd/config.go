@@ -42,6 +42,7 @@ type config struct {
 	Balance             balance.Settings
 	HotTier             hotTier
 	ObjectTier          object.Location
+	Archive             archiveSettings
 	AdvertiseClientURLs []string
 	Endpoint            endpoint.Settings
 	// Tracing says where traces go; nil for nowhere.
@@ -143,10 +144,14 @@ func (f *flags) checkObjectTier(c *config) error {
 		return usage("--object-tier cannot be used: %v", err)
 	}
 	c.ObjectTier = location
-	if f.objectTier != "" && location.Kind != object.KindNone {
-		c.Warnings = append(c.Warnings, fmt.Sprintf("--object-tier %s is set, but this release writes no archive: nothing is stored there", location))
+	if location.Kind == object.KindNone {
+		c.Warnings = append(c.Warnings, "--object-tier none: no archive is written, and what Redis loses is lost")
 	}
-	return nil
+	if location.Kind == object.KindFile && !c.HotTier.Local {
+		c.Warnings = append(c.Warnings, fmt.Sprintf("the archive is written to %s, which other machines do not see: with more than one frontend give all the same --object-tier s3://", location))
+	}
+	c.Archive, err = f.archive.check(c.DataDir)
+	return err
 }
 
 // checkLimits checks the numbers of the client side and of this process.

@@ -38,6 +38,8 @@ type flags struct {
 	balanceInterval time.Duration
 
 	configFile, keyspace, hotTier, redisServer, objectTier string
+
+	archive archiveFlags
 }
 
 const defaultClientURL = "http://localhost:2379"
@@ -63,7 +65,8 @@ func (f *flags) registerTiers(fs *pflag.FlagSet) {
 	fs.Int64Var(&f.recordCacheBytes, "record-cache-bytes", 128<<20, "memory for records that were read before, in bytes, so that they are not fetched from Redis again; 0 keeps none")
 	fs.BoolVar(&f.balance, "balance", true, "split, move and merge key ranges so that no shard is too full or too busy; nothing happens with one Redis")
 	fs.DurationVar(&f.balanceInterval, "balance-interval", balance.DefaultSettings().Interval, "how often shards are looked at to balance them, at least 1s")
-	fs.StringVar(&f.objectTier, "object-tier", "", `where the archive lives: file://DIR, s3://bucket/prefix?region=R&endpoint=URL&path-style=true, or none; this release writes no archive (default "file://${data-dir}/objects")`)
+	fs.StringVar(&f.objectTier, "object-tier", "", `where the archive lives: file://DIR, s3://bucket/prefix?region=R&endpoint=URL&path-style=true, or none; sse=AES256, sse=aws:kms or sse=aws:kms:KEY asks S3 to encrypt, too (default "file://${data-dir}/objects")`)
+	f.archive.register(fs)
 }
 
 // registerEndpoint declares the flags of the client side.

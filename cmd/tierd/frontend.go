@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
+	"github.com/tierd/tierd/functions/archive"
 	"github.com/tierd/tierd/functions/balance"
 	"github.com/tierd/tierd/functions/compact"
 	"github.com/tierd/tierd/functions/endpoint"
@@ -53,6 +54,8 @@ type frontend struct {
 	redis    redis.UniversalClient
 	keyspace *router.Keyspace
 	endpoint *endpoint.Server
+	// archive is nil if none is written.
+	archive *archiveTier
 
 	// closers undo the steps of open, the last one first.
 	closers []closer
@@ -73,7 +76,7 @@ func (f *frontend) open(ctx context.Context) error {
 	f.metrics = prometheus.NewRegistry()
 	hot.UseLogger(f.logger)
 	endpoint.UseLogger(f.logger)
-	for _, step := range []func(context.Context) error{f.openTracing, f.openRedis, f.openKeyspace, f.openEndpoint, f.openJobs} {
+	for _, step := range []func(context.Context) error{f.openTracing, f.openRedis, f.openArchive, f.openKeyspace, f.openEndpoint, f.openJobs} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -220,11 +223,18 @@ func (f *frontend) openKeyspace(ctx context.Context) error {
 		return fmt.Errorf("open the hot tier: %w", err)
 	}
 	f.onClose("the connections to other endpoints", func(context.Context) error { return fleet.Close() })
+	if err := f.refuseForgotten(ctx, fleet.Home()); err != nil {
+		return err
+	}
+	var archived func(context.Context, uint64) (router.Revision, error)
+	if f.archive != nil {
+		archived = f.archive.archived
+	}
 	f.keyspace, err = router.Open(ctx, router.Settings{
 		Keyspace: f.config.Keyspace, Name: f.config.Name, ClientURLs: f.config.AdvertiseClientURLs,
 		MemberID: memberID, QuotaBytes: f.config.QuotaBytes, RequestTimeout: requestTimeout,
 		Step: f.config.Step,
-	}, router.Components{Fleet: fleet, Logger: f.logger, Metrics: f.metrics, Random: rand.Reader})
+	}, router.Components{Fleet: fleet, Logger: f.logger, Metrics: f.metrics, Random: rand.Reader, Archived: archived})
 	if err != nil {
 		return err
 	}
@@ -282,6 +292,14 @@ func (f *frontend) openSnapshotDir() error {
 func (f *frontend) openJobs(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
+	if f.archive != nil {
+		metrics, err := archive.NewMetrics(f.metrics, time.Now)
+		if err != nil {
+			cancel()
+			return err
+		}
+		running.Go(func() { f.archiveLoop(ctx, metrics) })
+	}
 	running.Go(func() {
 		expire.Loop(ctx, expire.Components{API: f.keyspace, Logger: f.logger, After: time.After})
 	})

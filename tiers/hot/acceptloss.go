@@ -172,6 +172,32 @@ func (c *Client) RawHorizon(ctx context.Context) (Revision, error) {
 	return Revision(n), err
 }
 
+// RawCluster is the keyspace's cluster id, whatever life its Redis is in.
+func (c *Client) RawCluster(ctx context.Context) (uint64, error) {
+	text, err := c.parts.Redis.HGet(ctx, c.names[orderKey], "cluster").Result()
+	if err != nil {
+		return 0, fmt.Errorf("read the cluster id: %w", classify(err))
+	}
+	id, err := strconv.ParseUint(text, 16, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%w: cluster id: %w", ErrReply, err)
+	}
+	return id, nil
+}
+
+// Exists says whether Redis has the keyspace, or a restore of it that has not come to its end.
+func (c *Client) Exists(ctx context.Context) (exists bool, err error) {
+	err = repeat(ctx, "exists", notKnownDone, func(ctx context.Context) error {
+		n, err := c.parts.Redis.Exists(ctx, c.names[orderKey]).Result()
+		if err != nil {
+			return classify(err)
+		}
+		exists = n > 0
+		return nil
+	})
+	return exists, err
+}
+
 func (c *Client) raw(ctx context.Context, field string) (Position, error) {
 	n, err := c.rawField(ctx, metaKey, field)
 	return Position(n), err
