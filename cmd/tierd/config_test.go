@@ -163,8 +163,10 @@ func TestWarnings(t *testing.T) {
 			"--listen-metrics-urls http://10.0.0.1:2381 is served without TLS and without authentication: whoever reaches it reads and writes everything"},
 		{[]string{"--listen-client-urls=http://127.0.0.2:2379,http://[::1]:2379,unix:///run/tierd.sock"}, ""},
 		{[]string{"--watch-progress-notify-interval=10ms"}, "--watch-progress-notify-interval 10ms is too short and raised to 100ms"},
-		{[]string{"--object-tier=s3://bucket/prefix"}, "--object-tier s3://bucket/prefix is set, but this release writes no archive: nothing is stored there"},
-		{[]string{"--object-tier=none"}, ""},
+		{[]string{"--object-tier=s3://bucket/prefix"}, ""},
+		{[]string{"--object-tier=none"}, "--object-tier none: no archive is written, and what Redis loses is lost"},
+		{[]string{"--hot-tier=redis://a", "--object-tier=file:///b"},
+			"the archive is written to file:///b, which other machines do not see: with more than one frontend give all the same --object-tier s3://"},
 	}
 	for _, c := range cases {
 		got, err := parse(t, nil, c.arguments...)

@@ -15,8 +15,6 @@ const (
 	mergeFan = 32
 	// mergeBytesMax bounds the stored bytes of what is merged into one segment.
 	mergeBytesMax = 64 << 20
-	// mergedKept is how long segments stay after they were merged: a reader may have listed them before.
-	mergedKept = time.Hour
 	// choreBound bounds one chore.
 	choreBound = time.Hour
 )
@@ -30,17 +28,10 @@ type chores struct {
 	// was between that one and the one before.
 	base     backup.Base
 	logBytes int64
-	spent    []spent
 
 	// done receives the outcome of the chore under way; nil if there is none.
 	done   chan outcome
 	cancel context.CancelFunc
-}
-
-// spent are objects that were merged.
-type spent struct {
-	names []string
-	since time.Time
 }
 
 // outcome is what has become of a chore; what it was about is in one of the fields.
@@ -109,7 +100,6 @@ func (c *chores) tend(ctx context.Context, w *writer) {
 			return
 		}
 	}
-	c.clear(ctx, w)
 	switch from, n := mergeable(c.log); {
 	case c.baseDue(w):
 		c.startBase(ctx, w)
@@ -142,24 +132,10 @@ func (c *chores) take(o outcome, w *writer) {
 			return // the log has a gap since
 		}
 		n := 0
-		names := []string{}
 		for o.from+n < len(c.log) && c.log[o.from+n].LastBlock <= o.merged.LastBlock {
-			names = append(names, c.log[o.from+n].Name())
 			n++
 		}
-		c.spent = append(c.spent, spent{names: names, since: w.c.Now()})
 		c.log = append(append(c.log[:o.from:o.from], *o.merged), c.log[o.from+n:]...)
-	}
-}
-
-// clear removes what was merged long enough ago.
-func (c *chores) clear(ctx context.Context, w *writer) {
-	for len(c.spent) > 0 && w.c.Now().Sub(c.spent[0].since) > mergedKept {
-		if err := w.archive.Remove(ctx, c.spent[0].names...); err != nil {
-			w.failed(err)
-			return
-		}
-		c.spent = c.spent[1:]
 	}
 }
 

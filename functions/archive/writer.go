@@ -10,7 +10,6 @@ import (
 
 	"github.com/tierd/tierd/backup"
 	"github.com/tierd/tierd/router"
-	"github.com/tierd/tierd/tiers/object"
 )
 
 // eventsBytes bounds one reading of changes, so that no script runs for long.
@@ -86,7 +85,7 @@ func (w *writer) leave(ctx context.Context, ready bool) {
 // there is to merge.
 func (w *writer) enter(ctx context.Context) error {
 	err := w.archive.ClaimEpoch(ctx, w.timeline, w.epoch, w.at.Block+1, w.timeline.Began)
-	if errors.Is(err, object.ErrExists) {
+	if errors.Is(err, backup.ErrExists) {
 		// Someone has had this epoch or a later one. The next claim has the next number.
 		return errors.Join(router.ErrFenced, fmt.Errorf("the archive knows a later writer than the hot tier does: if this goes on, the hot tier has lost its end: %w", err))
 	}

@@ -94,7 +94,7 @@ end
 if o[5] == run then return ready(o[1], term, o[6], revision) end
 if ARGV[9] == '' then return { 'shards' } end
 if tonumber(ARGV[9]) > revision then
-  return lost('a shard knows of revision ' .. ARGV[9] .. ', Redis came back with revision ' .. int(revision))
+  return lost('a shard or the archive knows of revision ' .. ARGV[9] .. ', Redis came back with revision ' .. int(revision))
 end
 
 if o[7] ~= run then
