@@ -18,6 +18,9 @@ var (
 	ErrRestoring = errors.New("the restore of the keyspace has not come to its end")
 )
 
+// OtherRestore is the ErrOtherRestore of Restore: its ID is the one that is being restored there.
+type OtherRestore = hot.OtherRestore
+
 // Limits of a restoration.
 const (
 	// restoreItems and restoreBytes bound a batch, which is one call of a script; restoreBatches
@@ -67,7 +70,7 @@ type Restoration struct {
 }
 
 // Restore begins a restoration, or goes on with one. ErrKeyspaceExists if there is
-// a keyspace already; ErrOtherRestore if another ID is being restored there. An empty
+// a keyspace already; *OtherRestore if another ID is being restored there. An empty
 // keyspace that nobody serves counts as none.
 func Restore(ctx context.Context, fleet *hot.Fleet, start RestoreStart) (*Restoration, error) {
 	r := &Restoration{hot: fleet.Home(), start: start}

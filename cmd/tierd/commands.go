@@ -33,7 +33,8 @@ func newRootCommand(environ []string) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd.CommandPath(), err) })
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(newServeCommand(environ), newShardTool(environ, openShards).root(),
-		newShardTool(environ, openShards).recoverCommand(), newImportTool(environ, openPlace).command(), newExportTool(environ, openPlace).command(), newVersionCommand())
+		newShardTool(environ, openShards).recoverCommand(), newImportTool(environ, openPlace).command(), newExportTool(environ, openPlace).command(),
+		newRestoreTool(environ, openPlace).command(), newVersionCommand())
 	return root
 }
 

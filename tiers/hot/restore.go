@@ -27,6 +27,14 @@ type RestoreBatch struct {
 	Items  []RestoreItem
 }
 
+// OtherRestore is the ErrOtherRestore that says what is being restored.
+type OtherRestore struct{ ID string }
+
+func (e *OtherRestore) Error() string { return fmt.Sprintf("%v: %s", ErrOtherRestore, e.ID) }
+
+// Unwrap makes it an ErrOtherRestore.
+func (e *OtherRestore) Unwrap() error { return ErrOtherRestore }
+
 // The kinds of an item in lua/restore.lua.
 const (
 	restoreDeletion = 1 << iota
@@ -39,7 +47,7 @@ const leasesPerCall = 10_000
 
 // BeginRestore begins to fill a place that holds no keyspace with what id names, or goes on
 // with it: then it says how many items and batches are there. From floor on, all
-// changes will be brought. ErrKeyspaceExists, ErrOtherRestore.
+// changes will be brought. ErrKeyspaceExists, *OtherRestore.
 func (c *Client) BeginRestore(ctx context.Context, id string, floor Revision) (items, batches int64, err error) {
 	reply, err := c.restore(ctx, "begin", id, int64(floor), MemberGood.Milliseconds())
 	switch {
@@ -48,7 +56,7 @@ func (c *Client) BeginRestore(ctx context.Context, id string, floor Revision) (i
 	case len(reply) == 1 && reply[0] == "exists":
 		return 0, 0, ErrKeyspaceExists
 	case len(reply) == 2 && reply[0] == "other":
-		return 0, 0, fmt.Errorf("%w: %s", ErrOtherRestore, reply[1])
+		return 0, 0, &OtherRestore{ID: reply[1]}
 	case len(reply) != 3:
 		return 0, 0, fmt.Errorf("%w: restore answered %q", ErrReply, reply)
 	}
