@@ -247,6 +247,24 @@ func TestImportBumped(t *testing.T) {
 	served.Close()
 }
 
+// A tierd is as good a source as an etcd.
+func TestLiveImportFromTierd(t *testing.T) {
+	t.Parallel()
+	first, second := cluster.StartRedis(t, cluster.RedisOptions{}), cluster.StartRedis(t, cluster.RedisOptions{})
+	served := serve(t, first.URL())
+	load := etcdload.New(served, 12)
+	write(t, load, 100)
+	compacted, err := load.Compact(t.Context(), 40)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, load, 50)
+	if r := done(t, "import", "--endpoints", served.Endpoints()[0], "--hot-tier", second.URL()); !r.Equal || r.Revision != load.Revision {
+		t.Errorf("%+v", r)
+	}
+	same(t, served, serve(t, second.URL()), compacted, load.Revision)
+}
+
 // Nothing at all, and a compaction at revision 0, which an etcd takes.
 func TestImportOfNothing(t *testing.T) {
 	t.Parallel()
