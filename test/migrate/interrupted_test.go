@@ -68,7 +68,7 @@ func begin(t *testing.T, redis *cluster.Redis, arguments ...string) *cluster.Pro
 // discarded.
 func TestImportKilled(t *testing.T) {
 	t.Parallel()
-	const versions = 400_000
+	const versions = 200_000
 	redis := cluster.StartRedis(t, cluster.RedisOptions{})
 	path, other := large(t, versions, strings.Repeat("v", 200)), large(t, 10, "other")
 	begin(t, redis, path).Kill()
@@ -97,7 +97,7 @@ func TestImportKilled(t *testing.T) {
 func TestImportDiscarded(t *testing.T) {
 	t.Parallel()
 	redis := cluster.StartRedis(t, cluster.RedisOptions{})
-	begin(t, redis, large(t, 400_000, strings.Repeat("v", 200))).Kill()
+	begin(t, redis, large(t, 200_000, strings.Repeat("v", 200))).Kill()
 	r := done(t, "import", large(t, 10, "other"), "--hot-tier", redis.URL(), "--discard-interrupted")
 	if !r.Equal || r.Keys != 10 || r.Resumed != 0 {
 		t.Errorf("%+v", r)
