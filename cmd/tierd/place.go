@@ -155,7 +155,7 @@ func (p *hotPlace) startServer(ctx context.Context) (address hot.Endpoint, err e
 		return address, usage("--data-dir %s cannot be used: %v", p.settings.DataDir, err)
 	}
 	server, err := hot.StartServer(ctx, hot.ServerSettings{
-		Dir: filepath.Join(p.settings.DataDir, "redis"), Binary: p.settings.HotTier.Binary, Logger: p.logger,
+		Dir: filepath.Join(p.settings.DataDir, "redis"), Binary: p.settings.HotTier.Binary, Filling: true, Logger: p.logger,
 	})
 	if err != nil {
 		return address, fmt.Errorf("start the local hot tier: %w", err)
