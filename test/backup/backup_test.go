@@ -3,8 +3,8 @@ package backup
 import (
 	"context"
 	"math/rand/v2"
+	"sync"
 	"testing"
-	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -29,6 +29,35 @@ func TestCalm(t *testing.T) {
 	l := startLoad(t, c, seed(t), 6, true)
 	pause(t.Context(), *loadFlag)
 	check(t, p, c, l, 1)
+}
+
+// TestWriterStruck: whoever writes the archive is killed, or sleeps until another one has taken over and wakes up then.
+func TestWriterStruck(t *testing.T) {
+	t.Parallel()
+	seed := seed(t)
+	p := folder(t)
+	c := cluster.Start(t, cluster.Options{Frontends: 3, Args: p.args(snapshotsOften...)})
+	l := startLoad(t, c, seed, 6, false)
+	ctx, cancel := context.WithTimeout(t.Context(), *loadFlag)
+	defer cancel()
+	strikeWriters(ctx, t, c.Frontends, rand.New(rand.NewPCG(seed, 2)), 3)
+	check(t, p, c, l, seed)
+}
+
+// TestFaults: the writer is struck, and so are its calls to an S3 server.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	seed := seed(t)
+	p := s3(t)
+	c := cluster.Start(t, cluster.Options{Frontends: 2, Args: p.args(snapshotsOften...), Env: p.env(2)})
+	l := startLoad(t, c, seed, 6, false)
+	ctx, cancel := context.WithTimeout(t.Context(), *loadFlag)
+	defer cancel()
+	var calls sync.WaitGroup
+	calls.Go(func() { strikeCalls(ctx, t, p.faults, rand.New(rand.NewPCG(seed, 3))) })
+	strikeWriters(ctx, t, c.Frontends, rand.New(rand.NewPCG(seed, 2)), 1)
+	calls.Wait()
+	check(t, p, c, l, seed)
 }
 
 // check compares the archive with what a load has recorded.
@@ -83,6 +112,3 @@ func (c *comparison) live(client *clientv3.Client) {
 		c.Errorf("the archive does not have the lease %x", id)
 	}
 }
-
-// awake is how long a pause of a frontend has to be for another one to take its role over.
-const awake = 7 * time.Second
