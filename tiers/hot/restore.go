@@ -75,15 +75,15 @@ func (c *Client) LoadRestore(ctx context.Context, id string, batches []RestoreBa
 	if err != nil {
 		return err
 	}
-	packed := make([][]byte, len(batches))
+	arguments := make([][]any, len(batches))
 	for i := range batches {
-		packed[i] = packRestore(batches[i].Items)
+		arguments[i] = append([]any{"load", id, batches[i].Number}, packRestore(batches[i].Items)...)
 	}
 	return repeat(ctx, scriptRestore, notKnownDone, func(ctx context.Context) error {
 		calls := make([]*redis.Cmd, len(batches))
 		err := c.send(ctx, func(p redis.Pipeliner) {
 			for i := range batches {
-				calls[i] = p.Do(ctx, c.evalCommand(text, "load", id, batches[i].Number, packed[i])...)
+				calls[i] = p.Do(ctx, c.evalCommand(text, arguments[i]...)...)
 			}
 		})
 		for _, call := range calls { // the first failure is the cause of those after it
@@ -98,34 +98,48 @@ func (c *Client) LoadRestore(ctx context.Context, id string, batches []RestoreBa
 	})
 }
 
-func packRestore(items []RestoreItem) []byte {
+// packRestore makes the program of a batch and the records of its items, which are as they will be stored
+// but for what the script alone knows.
+func packRestore(items []RestoreItem) []any {
 	size := 0
 	for i := range items {
-		size += 44 + len(items[i].Item.Key) + len(items[i].Item.Value)
+		size += recordHeaderBytes + len(items[i].Item.Key) + len(items[i].Item.Value)
 	}
-	packed := make([]byte, 0, size)
+	program, records := make([]byte, 0, 37*len(items)), make([]byte, 0, size)
+	out := append(make([]any, 0, len(items)+1), nil)
 	for i := range items {
 		it := &items[i].Item
-		kind, events := byte(0), 0
+		kind, events, create, flags := byte(0), 1, it.Create, byte(0)
 		if it.Deleted {
 			kind |= restoreDeletion
+			flags = 1
 		}
 		if items[i].Recent {
 			kind |= restoreRecent
+			events = 0
+			if create == int64(it.Mod) {
+				create = 0 // it is its own
+			}
 		}
 		if items[i].First {
 			kind |= restoreFirst
 			events = it.Events
 		}
-		packed = append(packed, kind, byte(events>>16), byte(events>>8), byte(events))
-		packed = append(packed, byte(it.Sub>>16), byte(it.Sub>>8), byte(it.Sub))
-		packed = append7(append7(append7(packed, it.Create), int64(it.Mod)), it.Version)
-		packed = binary.BigEndian.AppendUint64(packed, uint64(it.Lease))
-		packed = binary.BigEndian.AppendUint32(packed, uint32(len(it.Key)))
-		packed = binary.BigEndian.AppendUint32(packed, uint32(len(it.Value)))
-		packed = append(append(packed, it.Key...), it.Value...)
+		program = append(program, kind, byte(it.Sub>>16), byte(it.Sub>>8), byte(it.Sub))
+		program = append7(append7(append7(program, it.Create), int64(it.Mod)), it.Version)
+		program = binary.BigEndian.AppendUint64(program, uint64(it.Lease))
+		program = binary.BigEndian.AppendUint32(program, uint32(len(it.Key)))
+		at := len(records)
+		records = append(records, flags, byte(events>>16), byte(events>>8), byte(events))
+		records = append7(append7(records, create), it.Version)
+		records = binary.BigEndian.AppendUint64(records, uint64(it.Lease))
+		records = append(records, make([]byte, 17)...)
+		records = binary.BigEndian.AppendUint32(records, uint32(len(it.Key)))
+		records = append(append(records, it.Key...), it.Value...)
+		out = append(out, records[at:len(records):len(records)])
 	}
-	return packed
+	out[0] = program
+	return out
 }
 
 // RestoreLeases brings leases; they have their full time to live from the end of the restore on.

@@ -7,10 +7,12 @@
 --      'other' and the id that is being restored; or 'exists' if there is a keyspace
 --      that is not empty, or is being served.
 --   'load', 2 id, 3 number of the call: 1, 2, 3, ..., 4 items, each
---      ('>BI3I3I7I7I7c8I4I4') kind (bit 0: deletion, 1: from the floor on, 2: first of its
---      revision), events of its revision (where it is the first), number within it,
---      create revision, mod revision, version, lease, key length, value length; then key
---      and value. Reply: 'ok', items so far. A call that was made before changes nothing.
+--      ('>BI3I7I7I7c8I4') kind (bit 0: deletion, 1: from the floor on, 2: first of its
+--      revision), number within its revision, create revision, mod revision, version,
+--      lease, key length; then the record of each, complete but for what says which
+--      version it replaced. (Long strings are what this costs most: a record that
+--      replaced nothing is stored as it is.) Reply: 'ok', items so far. A call that was made
+--      before changes nothing.
 --   'leases', 2 id, 3 leases, each ('>c8I8') id, time to live in seconds. Reply: 'ok'.
 --   'end', 2 id, 3 calls made, 4 revision, 5 compacted revision, 6 cluster id (16 hex
 --      digits). Reply: 'ok'.
@@ -20,7 +22,7 @@
 -- Below the floor only the versions are known that were alive there: each takes a position
 -- that has no revision of its own, and its entry names the one it had. From the floor on all are.
 
-local ITEM_FORMAT = '>BI3I3I7I7I7c8I4I4'
+local ITEM_FORMAT = '>BI3I7I7I7c8I4'
 local DELETION, RECENT, FIRST = 1, 2, 4
 -- No distance of a revision from its position: the next revision begins a run.
 local NO_DELTA = '-9007199254740991'
@@ -104,20 +106,17 @@ end
 local m = call('HMGET', META, 'tail', 'bytes', 'delta')
 tail, bytes, delta = tonumber(m[1]), tonumber(m[2]), tonumber(m[3])
 leasing = true
-local items, keys, at = {}, {}, 1
-while at <= #ARGV[4] do
-  local kind, count, n, create, mod, version, lease, key_length, value_length
-  kind, count, n, create, mod, version, lease, key_length, value_length, at = parse(ITEM_FORMAT, ARGV[4], at)
-  keys[#keys + 1] = sub(ARGV[4], at, at + key_length - 1)
-  items[#items + 1] = { kind, count, n, create, mod, version, lease, sub(ARGV[4], at + key_length, at + key_length + value_length - 1) }
-  at = at + key_length + value_length
+local ITEM_SIZE, program = 37, ARGV[4]
+local count, keys = #program / ITEM_SIZE, {}
+for i = 1, count do
+  keys[i] = sub(ARGV[4 + i], REC_HEADER + 1, REC_HEADER + parse('>I4', program, i * ITEM_SIZE - 3))
 end
-prefetch(keys, 1, #keys)
+prefetch(keys, 1, count)
 
 local gone = {}
 
 -- alive takes a version from below the floor, or what says that there is none.
-local function alive(key, deletion, n, create, mod, version, lease, value)
+local function alive(key, deletion, n, create, mod, version, lease, rec)
   local e = entry(key)
   if e then
     local _, _, _, _, position, old, length = parse(ENTRY_FORMAT, e)
@@ -130,32 +129,27 @@ local function alive(key, deletion, n, create, mod, version, lease, value)
     return
   end
   tail = tail + 1
-  local rec = record_of(1, 0, create, version, lease, 0, 0, 0, key, value)
   add_record(field(tail, n), rec)
   set_entry(key, pack(ENTRY_FORMAT, create, mod, version, lease, tail, n, #rec))
 end
 
 -- change takes one of the changes from the floor on.
-local function change(key, deletion, count, n, create, mod, version, lease, value)
-  local position, old, before_mod = 0, 0, 0
-  local e, _ = entry(key), nil
-  if e then _, before_mod, _, _, position, old = parse(ENTRY_FORMAT, e) end
-  if deletion then
-    add_record(field(tail, n), record_of(count, 1, 0, 0, NO_LEASE, position, old, before_mod, key, ''))
-    set_entry(key, false)
-  else
-    local rec = record_of(count, 0, create == mod and 0 or create, version, lease, position, old, before_mod, key, value)
-    add_record(field(tail, n), rec)
-    set_entry(key, pack(ENTRY_FORMAT, create, mod, version, lease, tail, n, #rec))
+local function change(key, deletion, n, create, mod, version, lease, rec)
+  local e = entry(key)
+  if e then
+    local _, replaced, _, _, position, old = parse(ENTRY_FORMAT, e)
+    rec = sub(rec, 1, 26) .. pack('>I7I3I7', position, old, replaced) .. sub(rec, 44)
   end
+  add_record(field(tail, n), rec)
+  set_entry(key, not deletion and pack(ENTRY_FORMAT, create, mod, version, lease, tail, n, #rec))
   if deletion or version % CHECKPOINT == 0 then
     hist_list[hist_n + 1], hist_list[hist_n + 2] = 0, hist_member(key, mod, tail, n)
     hist_n = hist_n + 2
   end
 end
 
-for i = 1, #items do
-  local kind, count, n, create, mod, version, lease, value = unpack(items[i])
+for i = 1, count do
+  local kind, n, create, mod, version, lease = parse(ITEM_FORMAT, program, (i - 1) * ITEM_SIZE + 1)
   local deletion = kind % 2 == DELETION
   if kind % 4 >= RECENT then
     if kind >= FIRST then
@@ -165,14 +159,14 @@ for i = 1, #items do
         call('ZADD', RUNS, int(mod), int(tail))
       end
     end
-    change(keys[i], deletion, count, n, create, mod, version, lease, value)
+    change(keys[i], deletion, n, create, mod, version, lease, ARGV[4 + i])
   else
-    alive(keys[i], deletion, n, create, mod, version, lease, value)
+    alive(keys[i], deletion, n, create, mod, version, lease, ARGV[4 + i])
   end
 end
 flush()
 in_chunks('HDEL', REC, gone, #gone)
-local total = int(tonumber(o[5]) + #items)
+local total = int(tonumber(o[5]) + count)
 call('HSET', META, 'tail', int(tail), 'bytes', int(bytes), 'delta', int(delta))
 call('HSET', ORDER, 'loads', int(number), 'items', total)
 return { 'ok', total }
