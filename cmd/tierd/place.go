@@ -120,7 +120,9 @@ type hotPlace struct {
 	settings placeSettings
 	logger   *slog.Logger
 	redis    redis.UniversalClient
-	closers  []func() error
+	// server is the private one; nil if the place is elsewhere.
+	server  *hot.Server
+	closers []func() error
 }
 
 // openPlace connects to the hot tier, or starts the private one. What it has to log goes to the
@@ -160,6 +162,7 @@ func (p *hotPlace) startServer(ctx context.Context) (address hot.Endpoint, err e
 	if err != nil {
 		return address, fmt.Errorf("start the local hot tier: %w", err)
 	}
+	p.server = server
 	p.closers = append(p.closers, func() error {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
@@ -188,7 +191,30 @@ func (p *hotPlace) Restore(ctx context.Context, start router.RestoreStart) (migr
 	if err != nil {
 		return nil, err
 	}
-	return router.Restore(ctx, fleet, start)
+	restoration, err := router.Restore(ctx, fleet, start)
+	if err != nil || p.server == nil {
+		return restoration, err
+	}
+	if err := p.server.Hurry(ctx, p.redis); err != nil {
+		restoration.Close()
+		return nil, err
+	}
+	return &hurried{Restoration: restoration, place: p}, nil
+}
+
+// hurried is a restoration into the private server, which does not sync before its end: what a crash of the
+// machine takes is brought again.
+type hurried struct {
+	*router.Restoration
+	place *hotPlace
+}
+
+// End is on disk when it has answered.
+func (h *hurried) End(ctx context.Context, end router.RestoreEnd) error {
+	if err := h.place.server.Settle(ctx, h.place.redis); err != nil {
+		return err
+	}
+	return h.Restoration.End(ctx, end)
 }
 
 func (p *hotPlace) Discard(ctx context.Context) error {

@@ -321,3 +321,18 @@ func TestServerStartIsBoundedByContext(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 }
+
+func TestHurriedServerSettles(t *testing.T) {
+	t.Parallel()
+	server := start(t, t.TempDir())
+	client := dial(t, server.URL())
+	for i, step := range []func(context.Context, redis.UniversalClient) error{server.Hurry, server.Settle} {
+		if err := step(t.Context(), client); err != nil {
+			t.Fatal(err)
+		}
+		values, err := client.ConfigGet(t.Context(), "appendfsync").Result()
+		if want := []string{"no", "always"}[i]; err != nil || values["appendfsync"] != want {
+			t.Fatalf("appendfsync is %q (%v), want %s", values["appendfsync"], err, want)
+		}
+	}
+}
