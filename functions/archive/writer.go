@@ -28,7 +28,10 @@ type writer struct {
 	// that block had all there was.
 	compacted router.Revision
 	whole     bool
-	chores    chores
+	// pending is a block of which it is not known whether it is stored and noted. No other one may be of its
+	// number and epoch: a reader could not tell which of them the log goes on from.
+	pending *draft
+	chores  chores
 }
 
 // run writes until ctx ends, which it does with a last block, or holding does.
@@ -108,35 +111,43 @@ func (w *writer) catchUp(ctx context.Context) error {
 		}
 	}
 	for {
-		page, err := w.c.Keyspace.Journal(ctx, w.token, w.at.Journal)
-		if err != nil {
+		if w.pending == nil {
+			next, err := w.next(ctx)
+			if errors.Is(err, router.ErrCompacted) {
+				w.c.Logger.Error("changes were dropped for want of space before they were archived: the archive has a gap", slog.Int64("after", int64(w.at.Revision)), slog.Any("error", err))
+				w.at.Revision = 0
+				return w.begin(ctx)
+			}
+			if err != nil || next == nil {
+				return err
+			}
+			w.pending = next
+		}
+		if err := w.write(ctx, w.pending); err != nil {
 			return err
 		}
-		if page.Revision < w.at.Revision {
-			return fmt.Errorf("the hot tier is at revision %d and the archive has %d already: the hot tier has lost acknowledged writes", page.Revision, w.at.Revision)
-		}
-		w.c.Metrics.show(w.at.Revision, page.Revision, w.at.To, page.Now)
-		if nothing(page, w.at.Revision) {
-			return nil
-		}
-		draft, err := w.draft(ctx, page)
-		if errors.Is(err, router.ErrCompacted) {
-			w.c.Logger.Error("changes were dropped for want of space before they were archived: the archive has a gap", slog.Int64("after", int64(w.at.Revision)), slog.Any("error", err))
-			w.at.Revision = 0
-			return w.begin(ctx)
-		}
-		if err != nil {
-			return err
-		}
-		if err := w.write(ctx, draft); err != nil {
-			return err
-		}
-		w.c.Metrics.show(w.at.Revision, page.Revision, w.at.To, page.Now)
-		if w.whole = draft.all; w.whole {
-			w.compacted = page.Compacted
+		w.whole, w.compacted, w.pending = w.pending.all, w.pending.page.Compacted, nil
+		if w.whole {
 			return nil
 		}
 	}
+}
+
+// next makes the next block; nil if there is nothing worth one.
+func (w *writer) next(ctx context.Context) (*draft, error) {
+	page, err := w.c.Keyspace.Journal(ctx, w.token, w.at.Journal)
+	if err != nil {
+		return nil, err
+	}
+	if page.Revision < w.at.Revision {
+		return nil, fmt.Errorf("the hot tier is at revision %d and the archive has %d already: the hot tier has lost acknowledged writes", page.Revision, w.at.Revision)
+	}
+	w.c.Metrics.show(w.at.Revision, page.Revision, w.at.To, page.Now)
+	if nothing(page, w.at.Revision) {
+		return nil, nil
+	}
+	made, err := w.draft(ctx, page)
+	return &made, err
 }
 
 // nothing says that there is nothing worth a block: a mark of a revision that is archived can wait for
@@ -145,8 +156,8 @@ func nothing(page router.JournalPage, archived router.Revision) bool {
 	return page.Revision == archived && !page.Lost && !slices.ContainsFunc(page.Entries, func(e router.JournalEntry) bool { return e.Kind != router.JournalMark })
 }
 
-// write stores a block and notes that it is there.
-func (w *writer) write(ctx context.Context, d draft) error {
+// write stores a block and notes that it is there. It may be called again after any failure.
+func (w *writer) write(ctx context.Context, d *draft) error {
 	began := w.c.Now()
 	segment, chain, err := w.archive.WriteBlock(ctx, w.timeline, w.epoch, w.at.Chain, d.block)
 	if err != nil {
@@ -159,6 +170,7 @@ func (w *writer) write(ctx context.Context, d draft) error {
 	w.at = next
 	w.chores.wrote(segment, d.bytes)
 	w.c.Metrics.wrote(d.bytes, w.c.Now().Sub(began))
+	w.c.Metrics.show(w.at.Revision, d.page.Revision, w.at.To, d.page.Now)
 	return nil
 }
 
@@ -166,6 +178,8 @@ func (w *writer) write(ctx context.Context, d draft) error {
 type draft struct {
 	block   backup.Block
 	journal int64
+	// page is what it was made from.
+	page router.JournalPage
 	// bytes are those of keys and values; all says that nothing was left when the page was read.
 	bytes int64
 	all   bool
@@ -173,10 +187,15 @@ type draft struct {
 
 // draft makes the next block.
 func (w *writer) draft(ctx context.Context, page router.JournalPage) (draft, error) {
-	d := draft{journal: w.at.Journal}
-	versions, through := []router.Version(nil), w.at.Revision
-	for through < page.Revision && d.bytes < int64(w.s.SegmentBytes) {
-		more, reached, err := w.c.Keyspace.ArchivedEvents(ctx, through+1, page.Revision, min(eventsBytes, w.s.SegmentBytes))
+	d := draft{journal: w.at.Journal, page: page}
+	versions, through, last := []router.Version(nil), w.at.Revision, page.Revision
+	complete := len(page.Entries) == 0 || page.Lost || page.Entries[len(page.Entries)-1].Number == page.Last
+	if !complete {
+		// What the journal has of later revisions was not read: the block ends where the page does.
+		last = page.Entries[len(page.Entries)-1].Revision
+	}
+	for through < last && d.bytes < int64(w.s.SegmentBytes) {
+		more, reached, err := w.c.Keyspace.ArchivedEvents(ctx, through+1, last, min(eventsBytes, w.s.SegmentBytes))
 		if err != nil {
 			return d, err
 		}
@@ -201,7 +220,7 @@ func (w *writer) draft(ctx context.Context, page router.JournalPage) (draft, err
 			break
 		}
 	}
-	d.all = d.all && (len(page.Entries) == 0 || page.Lost || page.Entries[len(page.Entries)-1].Number == page.Last)
+	d.all = d.all && complete
 	if len(entries) > 0 {
 		d.journal = entries[len(entries)-1].Number
 	}
