@@ -106,10 +106,10 @@ func (w *writer) writeBase(ctx context.Context, head backup.BaseHead, leases []r
 			versions++
 			return add(backup.Item{Kind: backup.KindChange, Revision: v.Main, Version: v})
 		})
-		if err != nil {
+		if err != nil && !errors.Is(err, router.ErrCompacted) {
 			return err
 		}
-		if info.Compacted != head.Compacted {
+		if err != nil || info.Compacted != head.Compacted {
 			return errMoved
 		}
 		for _, l := range leases {

@@ -100,6 +100,11 @@ func (w *writer) enter(ctx context.Context) error {
 		return fmt.Errorf("list the archive: %w", err)
 	}
 	w.chores.learn(catalog)
+	if block, revision, _ := catalog.End(); w.at.Revision != 0 && (len(catalog.Bases) == 0 || block != w.at.Block || revision != w.at.Revision) {
+		w.c.Logger.Error("the archive lacks what was written to it: objects were removed, or the frontends do not all have the same object tier; it goes on with a snapshot, and there is a gap before",
+			slog.Int64("block", w.at.Block), slog.Int64("revision", int64(w.at.Revision)), slog.Int64("found-block", block), slog.Int64("found-revision", int64(revision)))
+		w.at.Revision = 0
+	}
 	return nil
 }
 
