@@ -25,9 +25,11 @@ const (
 // Archivist is what a keyspace offers to whoever writes its archive. One at a time does,
 // the holder of the role; all others are refused with ErrFenced.
 type Archivist interface {
-	// ClaimArchive takes the role under a token, which is 16 hex digits and this caller's own, or
-	// shows a sign of life of its holder. ErrFenced while someone else has it.
+	// ClaimArchive takes the role under a token, which is 16 hex digits and of this one holding alone: it is not
+	// to be claimed again once it may have been taken away. ErrFenced while someone else has it.
 	ClaimArchive(ctx context.Context, token string) (ArchiveRole, error)
+	// KeepArchive shows a sign of life of the role's holder. ErrFenced once someone else has, or has had, it.
+	KeepArchive(ctx context.Context, token string) error
 	// Journal reads what happened without taking a revision after an entry; it is a sign of life, too.
 	Journal(ctx context.Context, token string, after int64) (JournalPage, error)
 	// ArchivedEvents reads all changes of the revisions from..to, or of those that fit in about
@@ -121,6 +123,11 @@ func (k *Keyspace) ClaimArchive(ctx context.Context, token string) (ArchiveRole,
 		return ArchiveRole{}, ErrFenced
 	}
 	return ArchiveRole{Epoch: p.Epoch, Cluster: k.hot.ClusterID(), Began: time.UnixMilli(p.Began), Progress: progressOf(p)}, nil
+}
+
+// KeepArchive implements Archivist.
+func (k *Keyspace) KeepArchive(ctx context.Context, token string) error {
+	return translate(k.hot.KeepArchive(ctx, token))
 }
 
 func progressOf(p hot.ArchiveProgress) ArchiveProgress {

@@ -54,6 +54,16 @@ func TestArchiveHasOneWriter(t *testing.T) {
 	if _, err := k.Journal(ctx, tokenA, 0); !errors.Is(err, router.ErrFenced) {
 		t.Fatalf("the writer before reads on: %v", err)
 	}
+	if err := k.KeepArchive(ctx, tokenB); err != nil {
+		t.Fatal(err)
+	}
+	// Who was away while another one had the role, and gave it up, does not have it by that.
+	if err := k.ReleaseArchive(ctx, tokenB); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.KeepArchive(ctx, tokenA); !errors.Is(err, router.ErrFenced) {
+		t.Fatalf("the writer before last goes on: %v", err)
+	}
 }
 
 func TestJournal(t *testing.T) {

@@ -181,7 +181,7 @@ func (w *writer) live(ctx context.Context, lost context.CancelCauseFunc) {
 			return
 		case <-w.c.After(signPause):
 		}
-		if _, err := w.c.Keyspace.ClaimArchive(ctx, w.token); errors.Is(err, router.ErrFenced) {
+		if err := w.c.Keyspace.KeepArchive(ctx, w.token); errors.Is(err, router.ErrFenced) {
 			lost(err)
 			return
 		}

@@ -64,6 +64,12 @@ func (c *Client) ClaimArchive(ctx context.Context, token string) (p ArchiveProgr
 	return p, taken, err
 }
 
+// KeepArchive shows a sign of life of the role's holder. ErrFenced.
+func (c *Client) KeepArchive(ctx context.Context, token string) error {
+	_, err := c.read(ctx, scriptArchive, leadingRevision, "keep", token)
+	return err
+}
+
 // LookArchive tells how far the archive has come; none if there never was one.
 func (c *Client) LookArchive(ctx context.Context) (p ArchiveProgress, current Revision, none bool, err error) {
 	reply, err := c.read(ctx, scriptArchive, leadingRevision, "look", "")

@@ -5,6 +5,7 @@
 --      1 if the role is this token's, else 0 ('>I8B'), and then: epoch, milliseconds when the
 --      role was first taken, last block, its revision (0: there is no archive), its end in milliseconds, last
 --      entry of the journal that it has ('>I8' each), chain (32 bytes; '' if there is none).
+--   'keep', 2 token: a sign of life. Reply: revision ('>I8').
 --   'read', 2 token, 3 number of the last entry of the journal that is known, 4 most entries. A sign of life.
 --      Reply: revision, compacted+1, milliseconds now, last entry's number, 1 if entries are lost ('>I8I8I8I8B'), then each entry: number,
 --      length ('>I8I4'), as lib.lua's journal writes it.
@@ -41,6 +42,10 @@ if mode == 'claim' then
 end
 if a[1] ~= token then return redis.error_reply('TIERD_FENCED the archive has another writer') end
 
+if mode == 'keep' then
+  call('HSET', ARCHIVE, 'beat', int(now))
+  return pack('>I8', s.revision)
+end
 if mode == 'read' then
   call('HSET', ARCHIVE, 'beat', int(now))
   local after, entries = tonumber(ARGV[3]), tonumber(call('HGET', ARCHIVE, 'entries') or 0)
