@@ -93,6 +93,7 @@ func Loop(ctx context.Context, c Components, s Settings) {
 			job.look(ctx)
 		case err != nil:
 			job.failed(err)
+			job.look(ctx)
 			pause = backOffMax
 		}
 		select {

@@ -20,9 +20,10 @@ type Metrics struct {
 
 	mu sync.Mutex
 	// archived is the last archived revision, behind since when the keyspace has been ahead of it (zero: it
-	// is not), by this frontend's clock.
+	// is not), by this frontend's clock. level is when it was last seen not to be.
 	archived router.Revision
 	behind   time.Time
+	level    time.Time
 	// problem is the failure that keeps the job from working, "" for none; failedAt when it was last met.
 	problem  string
 	failedAt time.Time
@@ -60,16 +61,22 @@ func (m *Metrics) show(archived, current router.Revision, to, there time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.archived = archived
-	switch {
-	case archived >= current:
-		m.behind = time.Time{}
-	case archived == 0:
-		m.behind = later(m.behind, time.Time{})
-		if m.behind.IsZero() {
-			m.behind = m.now()
+	now := m.now()
+	if archived >= current {
+		m.behind, m.level = time.Time{}, now
+		return
+	}
+	if m.behind.IsZero() {
+		// It was level at the latest when this frontend saw it so; what it has not seen, the last block tells.
+		m.behind = now
+		if !m.level.IsZero() {
+			m.behind = m.level
+		} else if archived > 0 {
+			m.behind = now.Add(-max(there.Sub(to), 0))
 		}
-	default:
-		m.behind = m.now().Add(-max(there.Sub(to), 0))
+	}
+	if archived > 0 {
+		m.behind = later(m.behind, now.Add(-max(there.Sub(to), 0)))
 	}
 }
 

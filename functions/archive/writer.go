@@ -59,6 +59,7 @@ func (w *writer) run(ctx, holding context.Context, role router.ArchiveRole) erro
 			return err
 		default:
 			w.failed(err)
+			w.look(holding)
 			pause = min(2*pause, backOffMax)
 		}
 		select {
