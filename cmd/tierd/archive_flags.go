@@ -176,17 +176,28 @@ func firstObject(ctx context.Context, store object.Store, after string) (string,
 	return "", nil
 }
 
-// chosen lists the timeline that was asked for: the one named, or the newest that anything can be read from.
-func (a *readArchive) chosen(ctx context.Context) (*backup.Catalog, error) {
+// timelines are those of the keyspace, or the one that was asked for.
+func (a *readArchive) timelines(ctx context.Context) ([]backup.Timeline, error) {
 	all, err := a.Timelines(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if wanted := a.settings.Timeline; wanted != "" {
-		all = slices.DeleteFunc(all, func(t backup.Timeline) bool { return !strings.HasPrefix(t.ID(), wanted) })
-		if len(all) != 1 {
-			return nil, usage("--timeline %s is the beginning of the ID of %d timelines of %s: see tierd backup list", wanted, len(all), a.settings.Keyspace)
-		}
+	wanted := a.settings.Timeline
+	if wanted == "" {
+		return all, nil
+	}
+	all = slices.DeleteFunc(all, func(t backup.Timeline) bool { return !strings.HasPrefix(t.ID(), wanted) })
+	if len(all) != 1 {
+		return nil, usage("--timeline %s is the beginning of the ID of %d timelines of %s: see tierd backup list", wanted, len(all), a.settings.Keyspace)
+	}
+	return all, nil
+}
+
+// chosen lists the timeline that was asked for: the one named, or the newest that anything can be read from.
+func (a *readArchive) chosen(ctx context.Context) (*backup.Catalog, error) {
+	all, err := a.timelines(ctx)
+	if err != nil {
+		return nil, err
 	}
 	for _, t := range slices.Backward(all) {
 		c, err := a.Catalog(ctx, t)

@@ -34,7 +34,8 @@ func newRootCommand(environ []string) *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(newServeCommand(environ), newShardTool(environ, openShards).root(),
 		newShardTool(environ, openShards).recoverCommand(), newImportTool(environ, openPlace).command(), newExportTool(environ, openPlace).command(),
-		newRestoreTool(environ, openPlace).command(), newVersionCommand())
+		newRestoreTool(environ, openPlace).command(), newBackupCommand(environ, openPlace),
+		newHistoryCommand(environ), newGetCommand(environ), newDiffCommand(environ), newUndoCommand(environ), newBranchCommand(environ, openPlace), newVersionCommand())
 	return root
 }
 

@@ -24,6 +24,7 @@ import (
 const (
 	exitFailure = 1
 	exitUsage   = 2
+	exitWarning = 3
 )
 
 func main() {
@@ -48,6 +49,9 @@ func execute(root *cobra.Command, arguments []string, stdout, stderr io.Writer) 
 	fmt.Fprintf(stderr, "tierd: %s.\n", sentence)
 	if usage := (*usageError)(nil); errors.As(err, &usage) || errors.Is(err, hot.ErrUnfit) {
 		return exitUsage
+	}
+	if errors.Is(err, errWarnings) {
+		return exitWarning
 	}
 	return exitFailure
 }
