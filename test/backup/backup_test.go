@@ -11,6 +11,7 @@ import (
 
 	"github.com/tierd/tierd/backup"
 	"github.com/tierd/tierd/test/cluster"
+	"github.com/tierd/tierd/test/shards"
 )
 
 func grantAs(ctx context.Context, client *clientv3.Client, id, ttl int64) error {
@@ -58,6 +59,42 @@ func TestFaults(t *testing.T) {
 	strikeWriters(ctx, t, c.Frontends, rand.New(rand.NewPCG(seed, 2)), 1)
 	calls.Wait()
 	check(t, p, c, l, seed)
+}
+
+// boundaries cut the load's keys into four parts.
+var boundaries = []string{"g", "m", "t"}
+
+// TestShards: the keys are on four shards, whose ranges split, move and merge meanwhile, while the writer and its
+// calls are struck.
+func TestShards(t *testing.T) {
+	t.Parallel()
+	seed := seed(t)
+	p := s3(t)
+	c := cluster.Start(t, cluster.Options{Frontends: 2, Servers: 2, Databases: 2, Args: p.args(append(snapshotsOften, "--balance=false")...), Env: p.env(2)})
+	shards.Spread(t, c, boundaries...)
+	l := startLoad(t, c, seed, 6, false)
+	ctx, cancel := context.WithTimeout(t.Context(), *loadFlag)
+	defer cancel()
+	var beside sync.WaitGroup
+	beside.Go(func() { strikeCalls(ctx, t, p.faults, rand.New(rand.NewPCG(seed, 3))) })
+	beside.Go(func() { changeShards(ctx, t, c, rand.New(rand.NewPCG(seed, 4))) })
+	strikeWriters(ctx, t, c.Frontends, rand.New(rand.NewPCG(seed, 2)), 1)
+	beside.Wait()
+	check(t, p, c, l, seed)
+}
+
+// changeShards changes the shard map until ctx ends.
+func changeShards(ctx context.Context, t *testing.T, c *cluster.Cluster, random *rand.Rand) {
+	changer := &shards.Changer{Rand: random, Cluster: c, Ranges: 4}
+	changer.Key = func() []byte { return []byte{byte('a' + random.IntN(26)), '/'} }
+	changes := 0
+	for ctx.Err() == nil {
+		// A change may meet a frontend that is being killed: what it leaves, others bring to its end.
+		if what, err := changer.Change(t.Context()); err == nil && what != "" {
+			changes++
+		}
+	}
+	t.Logf("%d changes of the shard map", changes)
 }
 
 // check compares the archive with what a load has recorded.
