@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -61,6 +62,9 @@ func TestFaults(t *testing.T) {
 	check(t, p, c, l, seed)
 }
 
+// changePause lies between two changes of the shard map, so that there is a load, too.
+const changePause = 200 * time.Millisecond
+
 // boundaries cut the load's keys into four parts.
 var boundaries = []string{"g", "m", "t"}
 
@@ -93,6 +97,7 @@ func changeShards(ctx context.Context, t *testing.T, c *cluster.Cluster, random 
 		if what, err := changer.Change(t.Context()); err == nil && what != "" {
 			changes++
 		}
+		pause(ctx, changePause)
 	}
 	t.Logf("%d changes of the shard map", changes)
 }
