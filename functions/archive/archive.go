@@ -33,6 +33,13 @@ const (
 	patience = 15 * time.Second
 	// backOffMax bounds the pause after failures, which begins at the interval and doubles.
 	backOffMax = 8 * time.Second
+	// openBound bounds one attempt to open the archive, enterBound one to make it the holder's own: that they fail
+	// has to be seen. A store repeats calls for longer than that.
+	openBound  = 20 * time.Second
+	enterBound = time.Minute
+	// writeBound bounds one attempt to store a block, with a second more for each writeRate bytes of it.
+	writeBound = 20 * time.Second
+	writeRate  = 128 << 10
 	// lastBound bounds the last block and the giving up of the role when the frontend stops.
 	lastBound = 3 * time.Second
 )
@@ -80,7 +87,8 @@ func Loop(ctx context.Context, c Components, s Settings) {
 	for ctx.Err() == nil {
 		var err error
 		if archive == nil {
-			archive, err = c.Open(ctx)
+			job.look(ctx)
+			archive, err = job.open(ctx)
 		}
 		if err == nil {
 			err = job.hold(ctx, archive)
@@ -109,6 +117,13 @@ type job struct {
 	s Settings
 	// failing is the failure that was logged last; nil once the job has worked since.
 	failing error
+}
+
+// open opens the archive.
+func (j *job) open(ctx context.Context) (*backup.Archive, error) {
+	ctx, cancel := context.WithTimeout(ctx, openBound)
+	defer cancel()
+	return j.c.Open(ctx)
 }
 
 // failed notes a failure, and logs it if it is news.

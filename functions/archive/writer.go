@@ -88,6 +88,8 @@ func (w *writer) leave(ctx context.Context, ready bool) {
 // enter makes blocks of earlier holders void that the sequencer does not know of, and finds out what
 // there is to merge.
 func (w *writer) enter(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, enterBound)
+	defer cancel()
 	err := w.archive.ClaimEpoch(ctx, w.timeline, w.epoch, w.at.Block+1, w.timeline.Began)
 	if errors.Is(err, backup.ErrExists) {
 		// Someone has had this epoch or a later one. The next claim has the next number.
@@ -165,7 +167,9 @@ func nothing(page router.JournalPage, archived router.Revision) bool {
 // write stores a block and notes that it is there. It may be called again after any failure.
 func (w *writer) write(ctx context.Context, d *draft) error {
 	began := w.c.Now()
-	segment, chain, err := w.archive.WriteBlock(ctx, w.timeline, w.epoch, w.at.Chain, d.block)
+	storing, cancel := context.WithTimeout(ctx, writeBound+time.Duration(d.bytes/writeRate)*time.Second)
+	defer cancel()
+	segment, chain, err := w.archive.WriteBlock(storing, w.timeline, w.epoch, w.at.Chain, d.block)
 	if err != nil {
 		return err
 	}

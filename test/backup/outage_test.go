@@ -28,11 +28,12 @@ func TestObjectTierAway(t *testing.T) {
 	seed := seed(t)
 	p := s3(t)
 	c := cluster.Start(t, cluster.Options{Frontends: 2, Args: p.args(snapshotsOften...), Env: p.env(2)})
-	l := startLoad(t, c, seed, 6, true)
+	l := startLoad(t, c, seed, 3, true)
 	(&writers{frontends: c.Frontends, blocks: make(map[*cluster.Frontend]float64)}).await(t)
 	late := cluster.NewFrontend(t, cluster.FrontendOptions{Name: "late", HotTier: c.HotTier[0], Args: p.args(snapshotsOften...), Env: objectstore.Env()})
 	all := append([]*cluster.Frontend{late}, c.Frontends...)
-	for i, fault := range []objectstore.Fault{objectstore.Lost, objectstore.Denied} {
+	for i, fault := range []objectstore.Fault{objectstore.Denied, objectstore.Lost, objectstore.Busy}[:*outagesFlag] {
+		began := time.Now()
 		p.faults.Set(objectstore.Random(seed, 1, fault))
 		if i == 0 {
 			late.Start()
@@ -57,10 +58,12 @@ func TestObjectTierAway(t *testing.T) {
 		if failing == 0 {
 			t.Errorf("no frontend says that it cannot write the archive (%s)", fault)
 		}
+		over := time.Now()
 		p.faults.Set(nil)
 		for _, f := range all {
 			awaitMetric(t, f, "tierd_archive_lag_seconds", func(lag float64) bool { return lag < lagLow.Seconds() })
 		}
+		t.Logf("%s: away for %v; all is archived again %v after", fault, over.Sub(began).Round(time.Second), time.Since(over).Round(time.Second))
 	}
 	check(t, p, c, l, seed)
 	for _, f := range all {
