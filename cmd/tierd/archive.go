@@ -109,7 +109,7 @@ func (f *frontend) refuseForgotten(ctx context.Context, home *hot.Client) error 
 			f.config.Keyspace, f.config.ObjectTier, err)
 	}
 	if len(timelines) > 0 {
-		return usage("the keyspace %s is not in Redis, but its archive is at %s: bring it back with tierd restore, or begin an empty one with --force-new-keyspace", f.config.Keyspace, f.config.ObjectTier)
+		return usage("the keyspace %s is not in Redis, but its archive is at %s: bring it back with tierd restore --to-keyspace %s (tierd restore --help), or begin an empty one with --force-new-keyspace", f.config.Keyspace, f.config.ObjectTier, f.config.Keyspace)
 	}
 	return nil
 }
