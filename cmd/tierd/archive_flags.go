@@ -193,20 +193,35 @@ func (a *readArchive) timelines(ctx context.Context) ([]backup.Timeline, error) 
 	return all, nil
 }
 
-// chosen lists the timeline that was asked for: the one named, or the newest that anything can be read from.
-func (a *readArchive) chosen(ctx context.Context) (*backup.Catalog, error) {
+// chosen lists the timeline that was asked for: the one named, or the newest that anything can be read
+// from; or one before that, if it begins after the target: a keyspace that was restored has its past in the
+// timeline that it was restored from.
+func (a *readArchive) chosen(ctx context.Context, target backup.Target) (*backup.Catalog, error) {
 	all, err := a.timelines(ctx)
 	if err != nil {
 		return nil, err
 	}
+	var newest *backup.Catalog
 	for _, t := range slices.Backward(all) {
 		c, err := a.Catalog(ctx, t)
 		if err != nil {
 			return nil, err
 		}
-		if len(c.Bases) > 0 {
+		if len(c.Bases) == 0 {
+			continue
+		}
+		if newest == nil {
+			newest = c
+		}
+		// Where its beginning was pruned, what is before may be its own as well.
+		first := c.Bases[0]
+		if first.Block > 0 || target.Revision >= first.Revision && target.Time.IsZero() || !target.Time.IsZero() && !target.Time.Before(first.Time) ||
+			target == (backup.Target{}) {
 			return c, nil
 		}
+	}
+	if newest != nil {
+		return newest, nil
 	}
 	return nil, usage("the archive of %s at %s has no base yet, so nothing can be read from it", a.settings.Keyspace, a.settings.Location)
 }

@@ -131,7 +131,7 @@ func verifyLines(d verifyJSON) []string {
 
 // rehearse restores into a scratch Redis. An error is one of that; what is wrong with the archive is in the result.
 func (t *verifyTool) rehearse(ctx context.Context) (result *rehearsal, err error) {
-	c, err := t.archive.chosen(ctx)
+	c, err := t.archive.chosen(ctx, backup.Target{Revision: router.Revision(t.revision)})
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ func (t *pastTool) diff(ctx context.Context, from, to, prefix string) error {
 	if err != nil {
 		return err
 	}
-	c, err := t.archive.chosen(ctx)
+	c, err := t.chosen(ctx, "--from", from)
 	if err != nil {
 		return err
 	}

@@ -132,7 +132,7 @@ func (t *exportTool) fromArchive(ctx context.Context, cmd *cobra.Command, path s
 		return err
 	}
 	defer func() { err = errors.Join(err, archive.Close()) }()
-	catalog, err := archive.chosen(ctx)
+	catalog, err := archive.chosen(ctx, target)
 	if err != nil {
 		return err
 	}

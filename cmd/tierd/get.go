@@ -59,7 +59,7 @@ func (t *pastTool) keys(cmd *cobra.Command, args []string, prefix string) (trave
 }
 
 func (t *getTool) get(ctx context.Context, keys travel.Keys) error {
-	c, err := t.archive.chosen(ctx)
+	c, err := t.chosen(ctx, "--at", t.at)
 	if err != nil {
 		return err
 	}

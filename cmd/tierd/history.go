@@ -83,6 +83,15 @@ func (t *pastTool) moment(ctx context.Context, c *backup.Catalog, flag, text str
 	return t.archive.Plan(ctx, c, target)
 }
 
+// chosen lists the timeline that has a moment.
+func (t *pastTool) chosen(ctx context.Context, flag, text string) (*backup.Catalog, error) {
+	target, err := parseMoment(flag, text)
+	if err != nil {
+		return nil, err
+	}
+	return t.archive.chosen(ctx, target)
+}
+
 const historyHelp = `Show all versions of a key that the archive has, also those that were compacted.
 
 The time is one at which the version is known to have been there, at most about a second
@@ -119,7 +128,11 @@ func (t *pastTool) history(ctx context.Context, text, since string) error {
 	if err != nil {
 		return err
 	}
-	c, err := t.archive.chosen(ctx)
+	target := "latest"
+	if since != "" {
+		target = since
+	}
+	c, err := t.chosen(ctx, "--since", target)
 	if err != nil {
 		return err
 	}

@@ -167,7 +167,7 @@ func (t *restoreTool) restore(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
-	c, err := a.chosen(ctx)
+	c, err := a.chosen(ctx, t.request.Target)
 	if err != nil {
 		return err
 	}

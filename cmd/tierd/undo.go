@@ -77,7 +77,7 @@ func newUndoCommand(environ []string) *cobra.Command {
 var errUndone = errors.New("not everything was brought back; the same command again shows what is left")
 
 func (t *undoTool) undo(ctx context.Context, keys travel.Keys) (err error) {
-	c, err := t.archive.chosen(ctx)
+	c, err := t.chosen(ctx, "--to", t.to)
 	if err != nil {
 		return err
 	}
