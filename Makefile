@@ -7,7 +7,7 @@ ARGS ?=
 TEST_TIMEOUT ?= 10m
 
 .DEFAULT_GOAL := help
-.PHONY: help build run redis compiler objectstore test lint test-valkey e2e-etcdctl e2e-kubernetes bench crash torture shards model clean
+.PHONY: help build run redis compiler objectstore test lint test-valkey e2e-etcdctl e2e-kubernetes bench crash torture shards backup-faults drill model clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,19 @@ shards: MOVES ?= 100
 shards: SEED ?= 0
 shards: redis ## change the shard map MOVES times under load, and kill frontends and movers at every step
 	$(GO) test ./test/shards -count 1 -v -timeout 0 -moves $(MOVES) -seed $(SEED)
+
+# DURATION is of the load of each round, TARGETS how many revisions, and as many times, are compared then; SEED repeats
+# the load and the faults.
+backup-faults: DURATION ?= 60s
+backup-faults: TARGETS ?= 100
+backup-faults: SEED ?= 0
+backup-faults: redis objectstore ## strike who writes the archive, and its object tier, under load; compare it at TARGETS revisions (about 8 minutes)
+	$(GO) test ./test/backup -count 1 -v -timeout 0 -parallel 2 -load $(DURATION) -targets $(TARGETS) -restores 10 -outages 3 -seed $(SEED)
+
+# KEYS is how many keys of 1 KB there are.
+drill: KEYS ?= 100000
+drill: redis ## destroy Redis under load, restore from the archive, and tell what was lost and how long it took
+	$(GO) test ./test/backup -count 1 -v -timeout 0 -run TestDrill -drill $(KEYS)
 
 model: ## explore every interleaving of the protocol between shards, at larger sizes (docs/model.md, about 5 minutes)
 	TIERD_MODEL_SIZE=large $(GO) test -count 1 -v -timeout 60m -parallel 2 ./test/model

@@ -42,7 +42,7 @@ func TestWriterStruck(t *testing.T) {
 	l := startLoad(t, c, seed, 6, false)
 	ctx, cancel := context.WithTimeout(t.Context(), *loadFlag)
 	defer cancel()
-	strikeWriters(ctx, t, c.Frontends, rand.New(rand.NewPCG(seed, 2)), 3)
+	strikeWriters(ctx, t, c.Frontends, rand.New(rand.NewPCG(seed, 2)), 2)
 	check(t, p, c, l, seed)
 }
 

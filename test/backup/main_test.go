@@ -11,9 +11,9 @@ import (
 func TestMain(m *testing.M) { session.VerifyTestMain(m) }
 
 var (
-	loadFlag     = flag.Duration("load", 8*time.Second, "how long each round's load takes, at least")
-	targetsFlag  = flag.Int("targets", 12, "how many revisions, and as many times, are compared in each round")
-	restoresFlag = flag.Int("restores", 2, "how many of those are restored into a Redis, too")
+	loadFlag     = flag.Duration("load", 4*time.Second, "how long each round's load takes, at least")
+	targetsFlag  = flag.Int("targets", 6, "how many revisions, and as many times, are compared in each round")
+	restoresFlag = flag.Int("restores", 1, "how many of those are restored into a Redis, too")
 	outagesFlag  = flag.Int("outages", 1, "how often the object tier is away, up to 3 times, each for half of -load")
 	seedFlag     = flag.Uint64("seed", 0, "seed of the load and the faults; 0 takes the clock")
 )
