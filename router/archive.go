@@ -17,8 +17,8 @@ const (
 	ArchiveGood = hot.ArchiveGood
 	// journalPageMax bounds the entries that one Journal call reads.
 	journalPageMax = 5000
-	// retainedShare is the part of the quota, in percent, that a keyspace may fill before what compaction has
-	// made unreachable is dropped although the archive has not got it.
+	// retainedShare is the part, in percent, of the quota, or of the memory that a Redis may use, that may be filled
+	// before what compaction has made unreachable is dropped although the archive has not got it.
 	retainedShare = 75
 )
 
@@ -192,12 +192,34 @@ func (k *Keyspace) ReleaseArchive(ctx context.Context, token string) error {
 }
 
 // crowded says that what the archive has not must not be kept any longer: the keyspace is
-// at its share of the quota, and writes go before history.
+// at its share of the quota, or a Redis at its share of the memory, and writes go before history.
 func (k *Keyspace) crowded() bool {
 	home := k.summary.Load()
 	if home == nil {
 		return false
 	}
 	_, bytes := k.total(home)
-	return bytes > k.settings.QuotaBytes/100*retainedShare
+	return k.short.Load() || bytes > k.settings.QuotaBytes/100*retainedShare
+}
+
+// careForHistory lets go of what is kept for the archive when space runs short. Redis is asked only while
+// something is kept.
+func (k *Keyspace) careForHistory(ctx context.Context) error {
+	if !k.keptBack.Load() {
+		return nil
+	}
+	short := false
+	for id, endpoint := range k.shardMap().endpoints {
+		used, most, err := k.fleet.Memory(ctx, endpoint.URL)
+		if err != nil {
+			return fmt.Errorf("ask for the memory of endpoint %d: %w", id, translate(err))
+		}
+		short = short || most > 0 && used > most/100*retainedShare
+	}
+	k.short.Store(short)
+	if k.crowded() && k.keptBack.CompareAndSwap(true, false) {
+		k.logger.Warn("space runs short: history that is compacted is dropped although the archive has not got it; the archive will have a gap")
+		k.wakeSweeper()
+	}
+	return nil
 }

@@ -230,3 +230,42 @@ func waitSmaller(t testing.TB, k *router.Keyspace, bytes int64) {
 		}
 	}
 }
+
+// The same where Redis has less memory than the quota.
+func TestArchiveIsNotWaitedForOutOfMemory(t *testing.T) {
+	t.Parallel()
+	_, client := startRedis(t)
+	k := open(t, client, 1)
+	ctx := t.Context()
+	claim(t, k, tokenA)
+	from := put(t, k, "a", "0")
+	if err := k.AdvanceArchive(ctx, tokenA, router.ArchiveProgress{Block: 1, Revision: from}, from); err != nil {
+		t.Fatal(err)
+	}
+	used, _, err := fleetOn(t, client).Memory(ctx, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	most := used * 2
+	if err := client.ConfigSet(ctx, "maxmemory", fmt.Sprint(most)).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 * used / 10_000 { // three times what there is room for
+		last := put(t, k, "a", string(make([]byte, 10_000)))
+		if _, err := k.Compact(ctx, last, false); err != nil {
+			t.Fatal(err)
+		}
+		deadline := time.After(20 * time.Second)
+		for {
+			now, _, err := fleetOn(t, client).Memory(ctx, "")
+			if err == nil && now < most*9/10 {
+				break
+			}
+			select {
+			case <-deadline:
+				t.Fatalf("Redis stays at %d of %d bytes (%v)", now, most, err)
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}
+}

@@ -65,11 +65,7 @@ func (k *Keyspace) care(ctx context.Context) error {
 		k.metrics.show(hot.HomeShard, home.Bytes, home.Keys, 0)
 	}
 	k.sizes.Store(all)
-	if k.crowded() && k.keptBack.CompareAndSwap(true, false) {
-		k.logger.Warn("space runs short: history that is compacted is dropped although the archive has not got it; the archive will have a gap")
-		k.wakeSweeper()
-	}
-	return errors.Join(append(failures, unsettled)...)
+	return errors.Join(append(failures, unsettled, k.careForHistory(ctx))...)
 }
 
 // noteService logs, once, that a shard has gone out of service or is back. Only what looks

@@ -108,7 +108,9 @@ type Keyspace struct {
 
 	sweepNow chan struct{}
 	// keptBack says that a hold has kept compacted revisions from being dropped.
-	keptBack  atomic.Bool
+	keptBack atomic.Bool
+	// short says that a Redis has little memory left, as far as it was asked.
+	short     atomic.Bool
 	newestCut atomic.Pointer[string]
 	// summary is what the last heartbeat answered.
 	summary   atomic.Pointer[hot.Summary]
