@@ -106,7 +106,11 @@ func (t *pruneTool) print(result prune.Result) error {
 	for _, r := range result.Remove {
 		goes.rows = append(goes.rows, []string{r.Name, humanize.IBytes(uint64(r.Size)), r.Why})
 	}
-	if err := printTables(t.out, keeps, goes); err != nil {
+	tables := []table{keeps}
+	if len(goes.rows) > 0 {
+		tables = append(tables, goes)
+	}
+	if err := printTables(t.out, tables...); err != nil {
 		return err
 	}
 	lines := []string{"", fmt.Sprintf("%s %s %s, %s.", verb, humanize.Comma(int64(len(result.Remove))), plural(len(result.Remove), "object"), humanize.IBytes(uint64(result.Bytes)))}

@@ -15,12 +15,13 @@ import (
 	"github.com/tierd/tierd/tiers/object"
 )
 
-const rotateHelp = `Bring the keys of an archive from one master key to another, and take a new one for what is written from now on.
+const rotateHelp = `Bring the keys of an archive from one master key to another, and take a new one for what
+is written from now on.
 
 No data is written anew. --archive-key-file or --archive-kms-key is the master key up to now,
---new-key-file (made if it is not there) or --new-kms-key the one to come; with neither, there is a new wrapping key under the same
-master key. It may be interrupted and given again. Then give all frontends the new
-master key and restart them, one after the other.
+--new-key-file (made if it is not there) or --new-kms-key the one to come; with neither, there
+is a new wrapping key under the same master key. It may be interrupted and given again. Then
+give all frontends the new master key and restart them, one after the other.
 
 What was encrypted stays readable to whoever had the old master key and a copy of the archive.`
 

@@ -17,10 +17,11 @@ import (
 
 const backupVerifyHelp = `Check an archive by what is in the object tier alone.
 
-Every object is read, decrypted and checked, and so is that together they are one log; --quick goes
-by names only. With --restore, the latest state (or --revision) is restored into a
-private redis-server in a temporary folder as well, and HashKV of that compared with the
-archive's; the machine needs memory for the whole keyspace then.
+Every object is read, decrypted and checked, and so is that together they are one log;
+--quick goes by names only. With --restore, the latest state (or --revision) is restored into
+a private redis-server in a temporary folder as well, and HashKV of that compared with the
+archive's; the machine needs memory for the whole keyspace then. All timelines are checked;
+--timeline chooses the one to restore.
 
 The exit code is 0 for OK, 3 for WARNING, 1 for FAILURE.`
 

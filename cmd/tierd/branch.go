@@ -8,9 +8,9 @@ import (
 
 const branchHelp = `Make a new keyspace that is another one as it was at some moment.
 
---from is KEYSPACE@MOMENT: a revision, a time such as 2026-01-31T12:30:00Z, or latest. The branch
-comes from the archive, so that the keyspace may be in service, or be gone. From then on the two have nothing to
-do with each other. It is tierd restore to another keyspace: see there.`
+--from is KEYSPACE@MOMENT: a revision, a time such as 2026-01-31T12:30:00Z, or latest. The
+branch comes from the archive, so that the keyspace may be in service, or be gone. From then
+on the two have nothing to do with each other. It is tierd restore to another keyspace: see there.`
 
 func newBranchCommand(environ []string, open placeOpener) *cobra.Command {
 	t := newRestoreTool(environ, open)

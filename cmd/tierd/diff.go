@@ -17,7 +17,8 @@ import (
 const diffHelp = `Show what is different between two moments, from the archive.
 
 A key that was made and deleted again between the two is not shown; tierd history KEY has all
-versions of one. --from and --to are a revision or a time; where the archive is, --object-tier says.`
+versions of one. --from and --to are a revision or a time; where the archive is, --object-tier
+says.`
 
 func newDiffCommand(environ []string) *cobra.Command {
 	t := newPastTool(environ)

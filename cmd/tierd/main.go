@@ -4,8 +4,9 @@
 // bottom up, serves, and takes them down in the reverse order on SIGTERM. It is
 // the only place that may end the process: with 0 after a clean stop, 2 where the
 // operator has to change something (a flag, a missing redis-server, a directory,
-// a Redis that is not fit), 1 for everything else. Either way the reason is one
-// sentence on the standard error output.
+// a Redis that is not fit), 3 where a check has found nothing worse than warnings, 1
+// for everything else. Either way the reason is one sentence on the standard error
+// output.
 package main
 
 import (

@@ -20,12 +20,12 @@ import (
 const undoHelp = `Write the values that keys had at some moment back into a keyspace in service.
 
 It compares what is there now, as --endpoints serve it, with what the archive has of that
-moment, shows the difference, and asks; with --confirm it does not ask, and where nobody can be
-asked it only shows. The old values are written as normal transactions, which watchers see. A key that
-somebody changes meanwhile is left as it is, and reported.
+moment, shows the difference, and asks; with --confirm it does not ask, and where nobody can
+be asked it only shows. The old values are written as normal transactions, which watchers
+see. A key that somebody changes meanwhile is left as it is, and reported.
 
-Leases are not brought back: a key that is there keeps the lease it has, and one that is made again has
-none. To bring a whole keyspace back as it was, use tierd restore.`
+Leases are not brought back: a key that is there keeps the lease it has, and one that is made
+again has none. To bring a whole keyspace back as it was, use tierd restore.`
 
 // undoTool is what one run of tierd undo works with.
 type undoTool struct {
