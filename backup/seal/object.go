@@ -69,7 +69,9 @@ func (k *Keyring) encoder(w io.Writer) (*zstd.Encoder, error) {
 	}
 	// Of one thread: it needs no closing. An empty object has a frame, too, so that none at all
 	// is found.
-	return zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(compressWindow),
+	// It is done beside serving, and to the log twice or three times as segments are merged: what slower levels save is
+	// some parts in a hundred.
+	return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(compressWindow),
 		zstd.WithLowerEncoderMem(true), zstd.WithZeroFrames(true), zstd.WithEncoderCRC(true))
 }
 

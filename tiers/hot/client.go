@@ -241,11 +241,10 @@ func (c *Client) once(ctx context.Context, script string, check func([]byte) (Re
 	if err != nil {
 		return nil, c.failed(l, err)
 	}
-	text, err := call.Text()
+	reply, err := replyOf(call)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", script, ErrReply, err)
 	}
-	reply := bytesOf(text)
 	if check != nil {
 		revision, err := check(reply)
 		if err != nil {
@@ -255,6 +254,30 @@ func (c *Client) once(ctx context.Context, script string, check func([]byte) (Re
 	}
 	if l.retired.Load() {
 		return nil, fmt.Errorf("%s: reply of an earlier life of Redis: %w", script, ErrUnknown)
+	}
+	return reply, nil
+}
+
+// replyOf is what a script has answered. One that answers much does so in parts, which it costs Redis
+// less not to join.
+func replyOf(call *redis.Cmd) ([]byte, error) {
+	parts, divided := call.Val().([]any)
+	if !divided {
+		text, err := call.Text()
+		return bytesOf(text), err
+	}
+	length := 0
+	for _, part := range parts {
+		text, _ := part.(string)
+		length += len(text)
+	}
+	reply := make([]byte, 0, length)
+	for _, part := range parts {
+		text, ok := part.(string)
+		if !ok {
+			return nil, fmt.Errorf("a part of the reply is %T", part)
+		}
+		reply = append(reply, text...)
 	}
 	return reply, nil
 }

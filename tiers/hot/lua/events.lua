@@ -7,7 +7,8 @@
 -- Reply: revision, compacted+1, last revision of the page, epoch ('>I8I8I8I8'),
 --   then per event: mod revision, sub ('>I7I3'), record length and record, and
 --   the replaced version's mod revision, record length and record; length 0 if
---   there is none ('>I4', '>I7I4').
+--   there is none ('>I4', '>I7I4'). It comes in parts, to be put together by the caller: here
+--   that would take as long as all the rest.
 -- Revisions that other shards have are passed over.
 -- Errors: TIERD_COMPACTED; TIERD_MISSING, a record that should be there is not.
 -- Nothing is changed.
@@ -32,8 +33,11 @@ local function missing(r)
   return redis.error_reply('TIERD_MISSING no record of revision ' .. int(r))
 end
 
+-- prev is what is behind the record before.
+local NONE, last_part, prev = pack('>I7I4', 0, 0), 1, ''
 local function emit(r, n, rec)
-  local prev = pack('>I7I4', 0, 0)
+  out[last_part + 1], out[last_part + 2] = prev .. pack('>I7I3I4', r, n, #rec), rec
+  last_part, prev = last_part + 2, NONE
   if previous then
     local _, _, _, _, _, position, psub, pmod = parse(REC_FORMAT, rec)
     -- As etcd: the version before is the state at r-1, gone if that is compacted.
@@ -42,9 +46,25 @@ local function emit(r, n, rec)
       if old then prev = pack('>I7I4', pmod, #old) .. old end
     end
   end
-  local text = pack('>I7I3I4', r, n, #rec) .. rec .. prev
-  size = size + #text
-  out[#out + 1] = text
+  size = size + 14 + #rec + #prev
+end
+
+-- emit_rest emits all events of a position but number 0.
+local function emit_rest(r, position, list, count)
+  local numbers, names = {}, {}
+  for j = 1, count do
+    local number = list and list[j] or j - 1
+    if number > 0 then
+      numbers[#numbers + 1] = number
+      names[#names + 1] = field(position, number)
+    end
+  end
+  local more = many(REC, names, #names)
+  for j = 1, #names do
+    if not more[j] then return false end
+    emit(r, numbers[j], more[j])
+  end
+  return true
 end
 
 local last = last_stamped()
@@ -62,23 +82,12 @@ while v <= to and size < bytes_max do
     local list, count = subs(at[i], rec)
     if count == 0 then return missing(r) end
     if rec then emit(r, 0, rec) end
-    local numbers, names = {}, {}
-    for j = 1, count do
-      local number = list and list[j] or j - 1
-      if number > 0 then
-        numbers[#numbers + 1] = number
-        names[#names + 1] = field(at[i], number)
-      end
-    end
-    local more = many(REC, names, #names)
-    for j = 1, #names do
-      if not more[j] then return missing(r) end
-      emit(r, numbers[j], more[j])
-    end
+    if (count > 1 or not rec) and not emit_rest(r, at[i], list, count) then return missing(r) end
     v = r + 1
     if size >= bytes_max then break end
   end
   if n < STEP and size < bytes_max then v = to + 1 end
 end
 out[1] = pack('>I8I8I8I8', s.revision, s.compacted + 1, v - 1, tonumber(call('HGET', ORDER, 'epoch') or 1))
-return table.concat(out)
+out[last_part + 1] = prev
+return out
