@@ -5,16 +5,26 @@ package restore
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
+	"strconv"
 	"syscall"
 	"testing"
 
 	"github.com/tierd/tierd/test/cluster"
 )
 
-// TestRate measures tierd restore into a private Redis: of a base alone, and of a log alone.
+// TestRate measures tierd restore into a private Redis: of a base alone, and of a log alone. Memory is that of
+// the larger of tierd and its Redis, CPU that of both. TIERD_BENCH_KEYS is how many keys (400000).
 func TestRate(t *testing.T) {
-	const keys, valueBytes = 400_000, 1024
+	const valueBytes = 1024
+	keys := 400_000
+	if text := os.Getenv("TIERD_BENCH_KEYS"); text != "" {
+		var err error
+		if keys, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, fill := range map[string]func(a *archived){
 		"base": func(a *archived) { a.base(t, keys, valueBytes) },
 		"log": func(a *archived) {
@@ -35,7 +45,7 @@ func TestRate(t *testing.T) {
 			if err == nil {
 				err = json.Unmarshal(out, &report)
 			}
-			if err != nil || report.Keys != keys {
+			if err != nil || report.Keys != int64(keys) {
 				t.Fatalf("%v: %s", err, out)
 			}
 			usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)

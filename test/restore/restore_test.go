@@ -189,6 +189,9 @@ func TestPrefix(t *testing.T) {
 	if all.Revision != 41 || all.Keys != 26 || all.Compacted != 10 || !all.Equal {
 		t.Errorf("%+v", all)
 	}
+	if out, errOut, code := tierd(t, "backup", "verify", "--restore", "--data-dir", dataDir); code != 0 || !strings.Contains(out, "OK: restored at revision 41 with 26 keys") {
+		t.Errorf("code %d\n%s%s", code, out, errOut)
+	}
 	some := done(t, "restore", "--data-dir", dataDir, "--to-keyspace", "restored", "--to-hot-tier", redis.URL(), "--verify", "--key-prefix", "a/", "--key-prefix", "c/1")
 	if some.Revision != 41 || some.Keys != 14 || some.LeftOut != 29 || !some.Equal {
 		t.Errorf("%+v", some)
