@@ -123,8 +123,7 @@ func checkChanges(t *rapid.T, found []travel.Change, before, after map[string]*m
 	}
 	maps.DeleteFunc(want, func(_ string, differs bool) bool { return !differs })
 	for i, change := range found {
-		key := string(change.Key)
-		if !want[key] || !same(change.Old, before[key]) || !same(change.New, after[key]) || i > 0 && bytes.Compare(found[i-1].Key, change.Key) >= 0 {
+		if !want[string(change.Key)] || !same(change.Old, before[string(change.Key)]) || !same(change.New, after[string(change.Key)]) || i > 0 && bytes.Compare(found[i-1].Key, change.Key) >= 0 {
 			t.Fatalf("change %d is %+v, from %v to %v", i, change, before, after)
 		}
 	}

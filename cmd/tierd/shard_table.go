@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/dustin/go-humanize"
 
@@ -17,29 +16,7 @@ type table struct {
 	rows    [][]string
 }
 
-// printTables prints tables with an empty line between two.
-func (t *shardTool) printTables(tables ...table) error {
-	var text strings.Builder
-	for i, table := range tables {
-		if i > 0 {
-			text.WriteString("\n")
-		}
-		w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-		if len(table.columns) > 0 {
-			fmt.Fprintln(w, strings.Join(table.columns, "\t"))
-		}
-		for _, row := range table.rows {
-			fmt.Fprintln(w, strings.Join(row, "\t"))
-		}
-		if err := w.Flush(); err != nil {
-			return fmt.Errorf("lay out a table: %w", err)
-		}
-	}
-	if _, err := fmt.Fprint(t.out, text.String()); err != nil {
-		return fmt.Errorf("print the answer: %w", err)
-	}
-	return nil
-}
+func (t *shardTool) printTables(tables ...table) error { return printTables(t.out, tables...) }
 
 // headTable says what holds for the whole keyspace.
 func (t *shardTool) headTable(topology router.Topology, alarms []router.Alarm) table {
