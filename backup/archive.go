@@ -75,6 +75,7 @@ func (a *Archive) wait(ctx context.Context, attempt int) error {
 // object that is there and reads as content is its own.
 func (a *Archive) createSmall(ctx context.Context, name string, content []byte) error {
 	var sealed bytes.Buffer
+	sealed.Grow(len(content)/2 + 1<<10) // what is compressed well takes less
 	if err := a.sealInto(&sealed, name, content); err != nil {
 		return fmt.Errorf("store %s: %w", name, err)
 	}

@@ -43,6 +43,20 @@ type rawBlock struct {
 // encoded are the items.
 func (r *rawBlock) encoded() []byte { return r.text[blockHeadBytes:] }
 
+// itemHeadMax is about the most that an item takes beside its key and value.
+const itemHeadMax = 64
+
+// encodedMax is about the most bytes that a segment of this block alone takes.
+func (b *Block) encodedMax() int {
+	size := 1<<10 + itemHeadMax*len(b.Items)
+	for i := range b.Items {
+		if kv := b.Items[i].Version.KV; kv != nil {
+			size += len(kv.Key) + len(kv.Value)
+		}
+	}
+	return size
+}
+
 // appendBlock encodes a block behind a chain, and returns the chain after it.
 func appendBlock(to []byte, before Chain, b *Block) ([]byte, Chain, error) {
 	start := len(to)

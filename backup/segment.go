@@ -19,7 +19,7 @@ func (a *Archive) WriteBlock(ctx context.Context, t Timeline, epoch int64, befor
 		Timeline: t, FirstBlock: b.Number, LastBlock: b.Number, First: b.First, Last: b.Last,
 		From: b.From, To: b.To, Epoch: epoch,
 	}
-	text, after, err := appendBlock(s.head(), before, &b)
+	text, after, err := appendBlock(append(make([]byte, 0, b.encodedMax()), s.head()...), before, &b)
 	if err != nil {
 		return Segment{}, Chain{}, fmt.Errorf("encode a block: %w", err)
 	}
