@@ -97,13 +97,14 @@ func (w *writer) leasesAt(ctx context.Context, entry int64) ([]router.Lease, err
 	return out, nil
 }
 
-// writeBase stores a snapshot of the state that head names.
+// writeBase stores a snapshot of the state that head names. The Size that it gives is that of keys and values, as
+// the log's is.
 func (w *writer) writeBase(ctx context.Context, head backup.BaseHead, leases []router.Lease) (backup.Base, error) {
 	began := w.c.Now()
-	var versions int64
+	var versions, bytes int64
 	base, err := w.archive.WriteBase(ctx, w.timeline, w.epoch, head, func(add func(backup.Item) error) error {
 		info, err := w.c.Keyspace.History(ctx, head.Revision, func(v router.Version) error {
-			versions++
+			versions, bytes = versions+1, bytes+int64(len(v.KV.Key)+len(v.KV.Value))
 			return add(backup.Item{Kind: backup.KindChange, Revision: v.Main, Version: v})
 		})
 		if err != nil && !errors.Is(err, router.ErrCompacted) {
@@ -124,5 +125,6 @@ func (w *writer) writeBase(ctx context.Context, head backup.BaseHead, leases []r
 	}
 	w.c.Logger.Info("a base was archived", slog.Int64("revision", int64(head.Revision)), slog.Int64("versions", versions),
 		slog.Int("leases", len(leases)), slog.Duration("took", w.c.Now().Sub(began)))
+	base.Size = bytes
 	return base, nil
 }

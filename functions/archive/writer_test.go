@@ -283,6 +283,34 @@ func TestOtherPlace(t *testing.T) {
 	}
 }
 
+// TestBaseDue: a base is not written again for less log than it has itself, however little is asked for.
+func TestBaseDue(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 100 {
+		w.put(fmt.Sprintf("key-%d", i))
+	}
+	writer := w.enter("a")
+	writer.s.SnapshotLogBytes, writer.s.SnapshotAge = 1, 24*time.Hour
+	w.archived(writer)
+	bytes := 0
+	for _, v := range w.versions {
+		bytes += len(v.KV.Key) + len(v.KV.Value)
+	}
+	for logged := 0; logged < bytes; {
+		if writer.chores.baseDue(writer) {
+			t.Fatalf("after %d bytes of log another base of %d is due", logged, bytes)
+		}
+		w.put("more")
+		w.archived(writer)
+		v := w.versions[len(w.versions)-1]
+		logged += len(v.KV.Key) + len(v.KV.Value)
+	}
+	if !writer.chores.baseDue(writer) {
+		t.Errorf("after %d bytes of log no base of %d is due", bytes, bytes)
+	}
+}
+
 // TestLostRedis: a hot tier that is behind its archive is not archived.
 func TestLostRedis(t *testing.T) {
 	t.Parallel()
