@@ -88,6 +88,9 @@ func TestDrill(t *testing.T) {
 	d := &drill{}
 	d.start(t, c)
 	d.await(t, *drillFlag)
+	written := &writers{frontends: c.Frontends, blocks: make(map[*cluster.Frontend]float64)}
+	written.await(t)
+	written.await(t) // a block that was written under load
 
 	lost := time.Now()
 	for _, f := range c.Frontends {

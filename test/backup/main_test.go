@@ -11,7 +11,7 @@ import (
 func TestMain(m *testing.M) { session.VerifyTestMain(m) }
 
 var (
-	loadFlag     = flag.Duration("load", 4*time.Second, "how long each round's load takes, at least")
+	loadFlag     = flag.Duration("load", 3*time.Second, "how long each round's load takes, at least")
 	targetsFlag  = flag.Int("targets", 6, "how many revisions, and as many times, are compared in each round")
 	restoresFlag = flag.Int("restores", 1, "how many of those are restored into a Redis, too")
 	outagesFlag  = flag.Int("outages", 1, "how often the object tier is away, up to 3 times, each for half of -load")
