@@ -126,7 +126,7 @@ func (a *archived) round(ctx context.Context, settings settings) error {
 	watching, stop := context.WithCancel(ctx)
 	var watcher sync.WaitGroup
 	watcher.Go(func() { a.watch(watching) })
-	err := a.measure(ctx, max(settings.duration, archiveRoundMin))
+	err := a.measure(ctx, settings.duration)
 	if err == nil {
 		err = a.settle()
 	}
@@ -250,6 +250,7 @@ func TestArchive(t *testing.T) {
 	if !settings.only.MatchString(archiveName) || settings.peers {
 		return
 	}
+	settings.duration = max(settings.duration, archiveRoundMin)
 	without, with := startArchived(t, "no archive", false), startArchived(t, "archive in a folder", true)
 	for i := range settings.rounds {
 		order := []*archived{without, with}
