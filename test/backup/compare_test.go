@@ -3,6 +3,7 @@ package backup
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/tierd/tierd/backup"
 	"github.com/tierd/tierd/backup/etcdfile"
 	"github.com/tierd/tierd/router"
+	"github.com/tierd/tierd/tiers/object"
 )
 
 const (
@@ -69,6 +71,10 @@ func (c *comparison) compare(random *rand.Rand, n, restores int) {
 	var all []planned
 	for _, target := range c.targets(random, n) {
 		plan, err := c.archive.Plan(c.Context(), c.catalog, target)
+		if errors.Is(err, object.ErrNotFound) { // a segment was merged since it was listed
+			c.catalog = catalog(c.T, c.archive)
+			plan, err = c.archive.Plan(c.Context(), c.catalog, target)
+		}
 		if err != nil {
 			c.Fatalf("plan %+v: %v", target, err)
 		}
