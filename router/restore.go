@@ -55,6 +55,8 @@ type Restoration struct {
 	start RestoreStart
 	// resumed are the items, loaded the batches that were there when it began.
 	resumed, loaded int64
+	// passed are the items of the batches that were there.
+	passed int64
 
 	// revision collects the changes of one revision: how many there are is stored with the first.
 	revision []hot.RestoreItem
@@ -88,8 +90,8 @@ func Restore(ctx context.Context, fleet *hot.Fleet, start RestoreStart) (*Restor
 	return r, nil
 }
 
-// Resumed is how many versions a restoration before this one of the same ID has brought: as
-// many are skipped.
+// Resumed is how many versions a restoration before this one of the same ID has brought. All are added
+// again all the same; these are passed over.
 func (r *Restoration) Resumed() int64 { return r.resumed }
 
 // Add brings the next version, in order of revision and number. It returns before the
@@ -144,6 +146,12 @@ func (r *Restoration) push(ctx context.Context, item hot.RestoreItem) error {
 func (r *Restoration) pushBatch(ctx context.Context) error {
 	if len(r.batch.Items) == 0 {
 		return nil
+	}
+	if r.batch.Number <= r.loaded {
+		r.passed += int64(len(r.batch.Items))
+	}
+	if r.batch.Number == r.loaded && r.passed != r.resumed {
+		return fmt.Errorf("%w: what is there was brought in other batches, by another release of tierd", ErrOtherRestore)
 	}
 	if r.batch.Number > r.loaded {
 		select {

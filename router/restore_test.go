@@ -223,3 +223,30 @@ func TestRestoreOfNothing(t *testing.T) {
 		t.Fatalf("a revision below the compacted one: %v", err)
 	}
 }
+
+// A restore is not gone on with by a release that would bring it in other pieces.
+func TestRestoreInOtherBatches(t *testing.T) {
+	t.Parallel()
+	_, from := startRedis(t)
+	source := open(t, from, 1)
+	scramble(t, source, mathrand.New(mathrand.NewPCG(1, 1)), 900)
+	all, info := history(t, source.History, 0)
+	_, client := startRedis(t)
+	bring(t, client, all, source, info, len(all)*2/3)
+	if err := client.HIncrBy(t.Context(), "{test:seq}:order", "items", -1).Err(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := router.Restore(t.Context(), fleetOn(t, client), router.RestoreStart{ID: "it", Floor: info.Compacted})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for _, v := range all {
+		if err = r.Add(t.Context(), v); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, router.ErrOtherRestore) {
+		t.Fatalf("it was gone on with: %v, want ErrOtherRestore", err)
+	}
+}
