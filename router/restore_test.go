@@ -229,7 +229,7 @@ func TestRestoreInOtherBatches(t *testing.T) {
 	t.Parallel()
 	_, from := startRedis(t)
 	source := open(t, from, 1)
-	scramble(t, source, mathrand.New(mathrand.NewPCG(1, 1)), 900)
+	scramble(t, source, mathrand.New(mathrand.NewPCG(1, 1)), 3000)
 	all, info := history(t, source.History, 0)
 	_, client := startRedis(t)
 	bring(t, client, all, source, info, len(all)*2/3)
