@@ -229,14 +229,15 @@ func (r *Restoration) End(ctx context.Context, end RestoreEnd) error {
 	return nil
 }
 
-// Close gives the restoration up for now: it can be gone on with. After End it does nothing.
+// Close gives the restoration up for now: what is under way is brought still, and it can be gone on with. After
+// End it does nothing.
 func (r *Restoration) Close() {
-	r.cancel()
 	if r.batches != nil {
 		close(r.batches)
 		r.batches = nil
 	}
 	<-r.done
+	r.cancel()
 }
 
 // DiscardRestore removes what an interrupted restore has brought. ErrKeyspaceExists if it
