@@ -51,7 +51,7 @@ type Settings struct {
 	// SegmentBytes is how many bytes of keys and values make a block full.
 	SegmentBytes int
 	// SnapshotLogBytes is how many bytes of log, keys and values as they were written, make
-	// another base worth its while; a base as large as the last one's log has to be, too.
+	// another base worth its while; it has to be twice as large as the last base, too.
 	SnapshotLogBytes int64
 	// SnapshotAge is the longest that a changing keyspace goes without a base.
 	SnapshotAge time.Duration
@@ -59,7 +59,7 @@ type Settings struct {
 
 // DefaultSettings are right for most.
 func DefaultSettings() Settings {
-	return Settings{Interval: time.Second, SegmentBytes: 4 << 20, SnapshotLogBytes: 256 << 20, SnapshotAge: 24 * time.Hour}
+	return Settings{Interval: time.Second, SegmentBytes: 4 << 20, SnapshotLogBytes: 1 << 30, SnapshotAge: 24 * time.Hour}
 }
 
 // Components are what Loop is built from.

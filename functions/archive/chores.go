@@ -13,8 +13,9 @@ const (
 	// mergeFan is how many segments of about as many blocks become one. With 32, a year of a block
 	// each second is about a thousand segments.
 	mergeFan = 32
-	// mergeBytesMax bounds the stored bytes of what is merged into one segment.
-	mergeBytesMax = 64 << 20
+	// mergeBytesMax bounds the bytes of what is merged into one segment. One of mergeLarge bytes is large enough:
+	// under heavy load nothing is written twice.
+	mergeBytesMax, mergeLarge = 64 << 20, 4 << 20
 	// choreBound bounds one chore.
 	choreBound = time.Hour
 )
@@ -144,7 +145,7 @@ func (c *chores) baseDue(w *writer) bool {
 	if !w.whole || w.at.Block == c.base.Block {
 		return false
 	}
-	return c.logBytes >= max(w.s.SnapshotLogBytes, c.base.Size) || w.at.To.Sub(c.base.Time) >= w.s.SnapshotAge
+	return c.logBytes >= max(w.s.SnapshotLogBytes, 2*c.base.Size) || w.at.To.Sub(c.base.Time) >= w.s.SnapshotAge
 }
 
 // startBase begins to write a base of the state at the end of the last block.
@@ -176,11 +177,16 @@ func (c *chores) start(ctx context.Context, chore func(context.Context) outcome)
 func mergeable(log []backup.Segment) (from, n int) {
 	best := 0
 	for i := 0; i < len(log); {
+		if log[i].Size >= mergeLarge {
+			i++
+			continue
+		}
 		tier, bytes, j := tierOf(log[i]), int64(0), i
-		for ; j < len(log) && j-i < mergeFan && tierOf(log[j]) == tier && bytes+log[j].Size <= mergeBytesMax; j++ {
+		alike := func() bool { return j < len(log) && tierOf(log[j]) == tier && log[j].Size < mergeLarge }
+		for ; alike() && j-i < mergeFan && bytes+log[j].Size <= mergeBytesMax; j++ {
 			bytes += log[j].Size
 		}
-		full := j-i == mergeFan || j-i > 1 && j < len(log) && tierOf(log[j]) == tier // no more fit
+		full := j-i == mergeFan || j-i > 1 && alike() // no more fit
 		if full && (n == 0 || tier < best) {
 			from, n, best = i, j-i, tier
 		}

@@ -297,7 +297,7 @@ func TestBaseDue(t *testing.T) {
 	for _, v := range w.versions {
 		bytes += len(v.KV.Key) + len(v.KV.Value)
 	}
-	for logged := 0; logged < bytes; {
+	for logged := 0; logged < 2*bytes; {
 		if writer.chores.baseDue(writer) {
 			t.Fatalf("after %d bytes of log another base of %d is due", logged, bytes)
 		}
@@ -307,7 +307,7 @@ func TestBaseDue(t *testing.T) {
 		logged += len(v.KV.Key) + len(v.KV.Value)
 	}
 	if !writer.chores.baseDue(writer) {
-		t.Errorf("after %d bytes of log no base of %d is due", bytes, bytes)
+		t.Errorf("after %d bytes of log no base of %d is due", 2*bytes, bytes)
 	}
 }
 
@@ -407,8 +407,9 @@ func TestMergeable(t *testing.T) {
 		"behind larger ones":    {log: segments(append(repeat(3, tier1), repeat(mergeFan, one)...)...), from: 3, n: mergeFan},
 		"the smallest first":    {log: segments(append(repeat(mergeFan, tier1), repeat(mergeFan, one)...)...), from: mergeFan, n: mergeFan},
 		"larger ones":           {log: segments(append(repeat(mergeFan, tier1), repeat(3, one)...)...), n: mergeFan},
-		"as many as fit":        {log: segments(repeat(5, [2]int64{1, mergeBytesMax / 3})...), n: 3},
-		"none that fits":        {log: segments(repeat(5, [2]int64{1, mergeBytesMax})...)},
+		"as many as fit":        {log: segments(repeat(30, [2]int64{1, mergeLarge - 1})...), n: 16},
+		"large ones":            {log: segments(repeat(40, [2]int64{1, mergeLarge})...)},
+		"small between large":   {log: segments(append(append(repeat(20, one), [2]int64{1, mergeLarge}), repeat(20, one)...)...)},
 		"not over a larger one": {log: segments(append(append(repeat(20, one), tier1), repeat(20, one)...)...)},
 	} {
 		if from, n := mergeable(c.log); n != c.n || n > 0 && from != c.from {
