@@ -25,28 +25,12 @@ import (
 func smallArchive(t *testing.T) (dataDir string) {
 	t.Helper()
 	ctx, dataDir := context.Background(), t.TempDir()
-	location, err := object.ParseLocation("file://" + filepath.Join(dataDir, "objects"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	store, err := object.Open(ctx, location, object.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	master, err := seal.OpenKeyFile(filepath.Join(dataDir, "archive.key"), true, rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys, err := seal.OpenKeyring(ctx, store, master, "default", rand.Reader, true)
-	if err != nil {
-		t.Fatal(err)
-	}
 	began := time.UnixMilli(1_700_000_000_000)
-	a, timeline := backup.New(store, keys, "default"), backup.Timeline{Keyspace: "default", Began: began, Cluster: 7}
+	a, timeline := archiveIn(t, dataDir), backup.Timeline{Keyspace: "default", Began: began, Cluster: 7}
 	if err := a.ClaimEpoch(ctx, timeline, 1, 1, began); err != nil {
 		t.Fatal(err)
 	}
-	_, err = a.WriteBase(ctx, timeline, 1, backup.BaseHead{Revision: 2, Compacted: -1, Time: began, Begins: true}, func(add func(backup.Item) error) error {
+	_, err := a.WriteBase(ctx, timeline, 1, backup.BaseHead{Revision: 2, Compacted: -1, Time: began, Begins: true}, func(add func(backup.Item) error) error {
 		return add(written(2, "a/first", "one", 2, 1))
 	})
 	if err != nil {
@@ -65,6 +49,29 @@ func smallArchive(t *testing.T) (dataDir string) {
 		}
 	}
 	return dataDir
+}
+
+// archiveIn opens the archive of a frontend with that data directory.
+func archiveIn(t *testing.T, dataDir string) *backup.Archive {
+	t.Helper()
+	ctx := context.Background()
+	location, err := object.ParseLocation("file://" + filepath.Join(dataDir, "objects"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := object.Open(ctx, location, object.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	master, err := seal.OpenKeyFile(filepath.Join(dataDir, "archive.key"), true, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := seal.OpenKeyring(ctx, store, master, "default", rand.Reader, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return backup.New(store, keys, "default")
 }
 
 func written(revision router.Revision, key, value string, create, version int64) backup.Item {
@@ -158,6 +165,36 @@ Would remove 0 objects, SIZE.
 		if c.want == "" && (a.code != exitUsage || !strings.Contains(a.errOut, "is after the end of the archive")) {
 			t.Errorf("tierd %s: %+v", c.command, a)
 		}
+	}
+}
+
+// A keyspace that was restored has its past in the timeline that it was restored from, but nothing that it left behind there
+// is taken for its own.
+func TestMomentsBeforeARestore(t *testing.T) {
+	t.Parallel()
+	dir := smallArchive(t)
+	began := time.UnixMilli(1_700_000_100_000)
+	_, err := archiveIn(t, dir).WriteBase(context.Background(), backup.Timeline{Keyspace: "default", Began: began, Cluster: 8}, 1,
+		backup.BaseHead{Revision: 4, Compacted: -1, Time: began, Begins: true}, func(add func(backup.Item) error) error {
+			return add(written(2, "a/first", "restored", 2, 1))
+		})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for command, want := range map[string]string{
+		"get a/first --print-value-only":                           "restored\n",
+		"get a/first --at 4 --print-value-only":                    "restored\n",
+		"get a/first --at 3 --print-value-only":                    "two\n",
+		"get a/first --at 2023-11-14T22:13:20Z --print-value-only": "one\n",
+		"get a/first --at 2023-11-14T22:15:00Z --print-value-only": "restored\n",
+	} {
+		if got := past(t, dir, strings.Fields(command)...); got.code != 0 || got.out != want {
+			t.Errorf("%s: %+v, want %q", command, got, want)
+		}
+	}
+	// Revision 7 was given up by the restore.
+	if got := past(t, dir, "get", "a/first", "--at", "7"); got.code != exitUsage || !strings.Contains(got.errOut, "revision 7 is after the end of the archive, which is at revision 4") {
+		t.Errorf("a revision that was given up: %+v", got)
 	}
 }
 
