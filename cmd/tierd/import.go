@@ -139,7 +139,7 @@ func (t *importTool) importFile(ctx context.Context, path string) (err error) {
 		report.Outcome, report.DryRun = migrate.Planned(file.State(), t.options()), true
 		return report.print(t.out, t.output)
 	}
-	p, err := t.openPlace(ctx)
+	p, err := t.open.discarding(ctx, t.settings, t.errOut, t.discard)
 	if err != nil {
 		return err
 	}
@@ -148,20 +148,6 @@ func (t *importTool) importFile(ctx context.Context, path string) (err error) {
 		return err
 	}
 	return t.compare(ctx, p, &report)
-}
-
-// openPlace makes the place of the keyspace ready.
-func (t *importTool) openPlace(ctx context.Context) (place, error) {
-	p, err := t.open(ctx, t.settings, t.errOut)
-	if err != nil {
-		return nil, err
-	}
-	if t.discard {
-		if err := p.Discard(ctx); err != nil && !errors.Is(err, router.ErrKeyspaceExists) {
-			return nil, errors.Join(err, p.Close())
-		}
-	}
-	return p, nil
 }
 
 // errDifferent is an import after which the hashes differ. The report says more.

@@ -26,7 +26,7 @@ func (t *importTool) importLive(ctx context.Context) (err error) {
 	if t.dryRun {
 		return t.planLive(ctx, source)
 	}
-	p, err := t.openPlace(ctx)
+	p, err := t.open.discarding(ctx, t.settings, t.errOut, t.discard)
 	if err != nil {
 		return err
 	}

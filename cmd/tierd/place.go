@@ -125,6 +125,20 @@ type hotPlace struct {
 	closers []func() error
 }
 
+// discarding makes a place ready; with discard, what an interrupted restore has left there is removed.
+func (open placeOpener) discarding(ctx context.Context, s placeSettings, errOut io.Writer, discard bool) (place, error) {
+	p, err := open(ctx, s, errOut)
+	if err != nil {
+		return nil, err
+	}
+	if discard {
+		if err := p.Discard(ctx); err != nil && !errors.Is(err, router.ErrKeyspaceExists) {
+			return nil, errors.Join(err, p.Close())
+		}
+	}
+	return p, nil
+}
+
 // openPlace connects to the hot tier, or starts the private one. What it has to log goes to the
 // error output.
 func openPlace(ctx context.Context, s placeSettings, errOut io.Writer) (_ place, err error) {
@@ -157,7 +171,7 @@ func (p *hotPlace) startServer(ctx context.Context) (address hot.Endpoint, err e
 		return address, usage("--data-dir %s cannot be used: %v", p.settings.DataDir, err)
 	}
 	server, err := hot.StartServer(ctx, hot.ServerSettings{
-		Dir: filepath.Join(p.settings.DataDir, "redis"), Binary: p.settings.HotTier.Binary, Filling: true, Logger: p.logger,
+		Dir: filepath.Join(p.settings.DataDir, "redis"), Binary: p.settings.HotTier.Binary, Logger: p.logger,
 	})
 	if err != nil {
 		return address, fmt.Errorf("start the local hot tier: %w", err)

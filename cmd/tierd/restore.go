@@ -179,7 +179,7 @@ func (t *restoreTool) restore(ctx context.Context) (err error) {
 	if t.dryRun {
 		return report.print(t.out, t.output)
 	}
-	p, err := t.openPlace(ctx)
+	p, err := t.open.discarding(ctx, t.place, t.errOut, t.discard)
 	if err != nil {
 		return err
 	}
@@ -199,20 +199,6 @@ func (t *restoreTool) restore(ctx context.Context) (err error) {
 		return errRestoredDifferent
 	}
 	return nil
-}
-
-// openPlace makes the place of the keyspace ready.
-func (t *restoreTool) openPlace(ctx context.Context) (place, error) {
-	p, err := t.open(ctx, t.place, t.errOut)
-	if err != nil {
-		return nil, err
-	}
-	if t.discard {
-		if err := p.Discard(ctx); err != nil && !errors.Is(err, router.ErrKeyspaceExists) {
-			return nil, errors.Join(err, p.Close())
-		}
-	}
-	return p, nil
 }
 
 // bring carries the plan out, and shows how far it is.

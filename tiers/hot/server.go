@@ -37,9 +37,6 @@ type ServerSettings struct {
 	// Binary is the program to run, a path or a name to look up; empty means
 	// redis-server, or else valkey-server.
 	Binary string
-	// Filling says that much is going to be written at once, nearly all of which stays: the
-	// append-only file is not rewritten meanwhile, which would find nothing to leave out.
-	Filling bool
 	// Logger gets a line for each start and each death of the server.
 	Logger *slog.Logger
 }
@@ -84,7 +81,7 @@ func StartServer(ctx context.Context, settings ServerSettings) (*Server, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := files.prepare(settings.Filling); err != nil {
+	if err := files.prepare(); err != nil {
 		return nil, errors.Join(err, locks.release())
 	}
 	s := &Server{

@@ -45,7 +45,7 @@ appendfsync always
 no-appendfsync-on-rewrite no
 aof-load-truncated yes
 aof-use-rdb-preamble yes
-auto-aof-rewrite-percentage %[3]d
+auto-aof-rewrite-percentage 100
 auto-aof-rewrite-min-size 64mb
 save ""
 maxmemory-policy noeviction
@@ -92,22 +92,15 @@ func newServerFiles(dir string) (serverFiles, error) {
 	return files, nil
 }
 
-// rewritePercentage is by how much the append-only file grows before it is rewritten; 0 is never.
-const rewritePercentage = 100
-
 // prepare writes the configuration and clears what a crash left. It must be
 // called under the locks.
-func (f serverFiles) prepare(filling bool) error {
-	percentage := rewritePercentage
-	if filling {
-		percentage = 0
-	}
+func (f serverFiles) prepare() error {
 	if f.socketDir != "" {
 		if err := makePrivateDir(f.socketDir); err != nil {
 			return err
 		}
 	}
-	text := fmt.Sprintf(serverConfig, quoteRedis(f.socket), quoteRedis(f.dir), percentage)
+	text := fmt.Sprintf(serverConfig, quoteRedis(f.socket), quoteRedis(f.dir))
 	if err := os.WriteFile(f.config, []byte(text), 0o600); err != nil {
 		return unfit("the data directory %s cannot be written: %v.", f.dir, reason(err))
 	}
