@@ -43,12 +43,9 @@ type Archivist interface {
 	ReleaseArchive(ctx context.Context, token string) error
 	// LookArchive tells how far the archive has come, and the current revision.
 	LookArchive(ctx context.Context) (ArchiveProgress, Revision, error)
-	// History, Leases and CurrentRevision are API's.
+	// History and Leases are API's.
 	History(ctx context.Context, at Revision, yield func(Version) error) (HistoryInfo, error)
 	Leases(ctx context.Context) ([]Lease, Revision, error)
-	CurrentRevision(ctx context.Context) (current, compacted Revision, err error)
-	// WaitRevision is API's.
-	WaitRevision(ctx context.Context, after Revision) (Revision, error)
 }
 
 var _ Archivist = (*Keyspace)(nil)

@@ -25,8 +25,7 @@ const (
 type chores struct {
 	// log are the segments at the end of the log, without a gap.
 	log []backup.Segment
-	// base is the last one, logBytes how much was written to the log since, and lastBytes how much there
-	// was between that one and the one before.
+	// base is the last one, logBytes how much was written to the log since.
 	base     backup.Base
 	logBytes int64
 
@@ -58,12 +57,7 @@ func (c *chores) learn(catalog *backup.Catalog) {
 		c.log = append(c.log, s.Segment)
 	}
 	if n := len(catalog.Bases); n > 0 {
-		c.base = catalog.Bases[n-1]
-		for _, s := range c.log {
-			if s.FirstBlock > c.base.Block {
-				c.logBytes += s.Size
-			}
-		}
+		c.based(catalog.Bases[n-1])
 	}
 }
 
@@ -77,8 +71,15 @@ func (c *chores) wrote(s backup.Segment, bytes int64) {
 	c.logBytes += bytes
 }
 
-// based notes a base.
-func (c *chores) based(b backup.Base) { c.base, c.logBytes = b, 0 }
+// based notes a base, and how much log there is after it.
+func (c *chores) based(b backup.Base) {
+	c.base, c.logBytes = b, 0
+	for _, s := range c.log {
+		if s.FirstBlock > b.Block {
+			c.logBytes += s.Size
+		}
+	}
+}
 
 // stop ends the chore under way.
 func (c *chores) stop() {
@@ -121,13 +122,7 @@ func (c *chores) take(o outcome, w *writer) {
 	case o.err != nil:
 		w.failed(o.err)
 	case o.base != nil:
-		c.base = *o.base
-		c.logBytes = 0
-		for _, s := range c.log {
-			if s.FirstBlock > c.base.Block {
-				c.logBytes += s.Size
-			}
-		}
+		c.based(*o.base)
 	default:
 		if o.from >= len(c.log) || c.log[o.from].FirstBlock != o.merged.FirstBlock {
 			return // the log has a gap since

@@ -2,7 +2,6 @@ package archive
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -176,14 +175,6 @@ func (k *keyspace) Leases(context.Context) ([]router.Lease, router.Revision, err
 		all = append(all, router.Lease{ID: id, GrantedTTL: ttl})
 	}
 	return all, k.revision, nil
-}
-
-func (k *keyspace) CurrentRevision(context.Context) (current, compacted router.Revision, err error) {
-	return k.revision, k.compacted, nil
-}
-
-func (k *keyspace) WaitRevision(context.Context, router.Revision) (router.Revision, error) {
-	return k.revision, errors.ErrUnsupported
 }
 
 // world is a keyspace and its archive.
