@@ -33,7 +33,8 @@ const (
 	MemberKept = time.Hour
 	// witnessWait is how long recovery waits for frontends that were alive.
 	witnessWait = 700 * time.Millisecond
-	// refillWait is how long the frontends may take to bring back what a shard has lost.
+	// refillWait is how long the frontends may take to bring back the next of the positions
+	// that a shard has lost.
 	refillWait = 1200 * time.Millisecond
 	// recoverPoll is the pause between two looks while recovery waits.
 	recoverPoll = 15 * time.Millisecond
@@ -94,8 +95,7 @@ type Client struct {
 	// witnesses gives the highest revision that another shard knows of; may be nil.
 	witnesses  func(context.Context) Revision
 	recovering chan struct{} // holds a token while one goroutine recovers
-	// missingSince is when this shard was first found to lack positions (ns), 0 for never.
-	missingSince atomic.Int64
+	missing    missing
 }
 
 // life is one incarnation of the Redis as this frontend knows it.

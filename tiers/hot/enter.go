@@ -44,14 +44,14 @@ func (c *Client) enter(ctx context.Context) (*life, error) {
 			if !refilled && c.refill(ctx, reply[3], reply[2], ordered) {
 				continue
 			}
-			if now := time.Now(); c.missingSince.CompareAndSwap(0, now.UnixNano()) || now.UnixNano()-c.missingSince.Load() < int64(refillWait) {
+			if c.missing.mayCome(reply[2], time.Now()) {
 				return nil, nil // another frontend may have it
 			}
 			return nil, c.lost(ctx, reply[2], ordered)
 		case len(reply) != 5 || reply[1] != "ready":
 			return nil, fmt.Errorf("%w: enter answered %q", ErrReply, reply)
 		}
-		c.missingSince.Store(0)
+		c.missing.over()
 		if adopted[5] != "" { // a Redis is back that has it, or it is there again
 			if err := c.parts.Sequencer.MarkFound(ctx, c.settings.Shard); err != nil {
 				return nil, err
