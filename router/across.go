@@ -79,7 +79,11 @@ func (k *Keyspace) crossOnce(ctx context.Context, concern func(*mapVersion) []ho
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	c := &crossing{k: k, token: token, m: k.shardMap().now(), locked: make(map[hot.Shard]hot.Stamped)}
+	m, err := k.route(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &crossing{k: k, token: token, m: m.now(), locked: make(map[hot.Shard]hot.Stamped)}
 	for _, id := range concern(c.m) {
 		if id == hot.HomeShard {
 			c.home = true
@@ -226,6 +230,8 @@ type planned struct {
 	// leases are those whose keys the new shard holds; moveText what the move is known as.
 	leases   []int64
 	moveText string
+	// auth is a change of auth data; next is then the current map.
+	auth []hot.AuthField
 }
 
 // plan decides: the commit point. What it decides is carried out before it returns, if
@@ -235,7 +241,7 @@ func (c *crossing) plan(ctx context.Context, p planned) (hot.Outcome, Revision, 
 	defer func() { <-c.k.crossing }()
 	request := hot.PlanRequest{
 		Token: c.token, Epoch: c.m.epoch, Home: hot.PackEffects(p.effects[hot.HomeShard]), Ended: p.ended, OnlyDue: p.onlyDue,
-		Puts: p.puts, Quota: c.k.quota(c.k.home), Writes: len(p.effects) > 0, MoveText: p.moveText,
+		Puts: p.puts, Quota: c.k.quota(c.k.home), Writes: len(p.effects) > 0, MoveText: p.moveText, Auth: p.auth,
 	}
 	var parts []planPart
 	for _, s := range c.shards {

@@ -70,13 +70,15 @@ type EventPage struct {
 	// Compacted is the compacted revision when the page was read (-1: never
 	// compacted).
 	Compacted Revision
+	// Auth is the version of the auth data when the page was read, or a later one.
+	Auth int64
 }
 
 // API is everything that functions/ may ask of a keyspace. *Keyspace is the one
 // implementation; unit tests of functions/ may use fakes.
 //
 // Responses carry a header with Revision filled and nothing else; functions/wire
-// fills in the rest. Requests have been checked by the caller (sizes, empty
+// fills in the rest. Calls with a context of WithAuth may answer ErrAuthChanged. Requests have been checked by the caller (sizes, empty
 // keys, duplicate keys): the router trusts their shape.
 type API interface {
 	Range(ctx context.Context, r *pb.RangeRequest) (*pb.RangeResponse, error)
@@ -135,6 +137,20 @@ type API interface {
 	// DisarmAlarm lowers an alarm; MemberID 0 means every member's. It returns
 	// those that were lowered.
 	DisarmAlarm(ctx context.Context, a Alarm) ([]Alarm, error)
+
+	// AuthData reads the auth data.
+	AuthData(ctx context.Context) (AuthData, error)
+	// ChangeAuth changes auth data of version from, which get the next version. It returns when no
+	// frontend can do any more what was permitted by from (see WithAuth). ErrAuthChanged if they are
+	// of another version.
+	ChangeAuth(ctx context.Context, from int64, change AuthChange) error
+	// ConfirmAuth is the linearizable current revision, at a moment when the auth data had the
+	// version that ctx is bound to.
+	ConfirmAuth(ctx context.Context) (Revision, error)
+	// SaveToken keeps a value under an id, for a time. UseToken gives it while that has not
+	// passed, and lets it live for ttl from then on. They may be lost with a Redis, unlike data.
+	SaveToken(ctx context.Context, id string, value []byte, ttl time.Duration) error
+	UseToken(ctx context.Context, id string, ttl time.Duration) (value []byte, found bool, err error)
 
 	// History yields what a snapshot of the state at revision at holds, in order of
 	// (Main, Sub): all changes from the compacted revision up to at, and of those

@@ -183,14 +183,16 @@ var (
 // is none, errRead if it would change nothing there.
 func (k *Keyspace) commit(ctx context.Context, t *hot.Transaction) (committed, error) {
 	for {
-		m := k.shardMap().now()
-		s := k.home
+		route, err := k.route(ctx)
+		if err != nil {
+			return committed{}, err
+		}
+		m, s := route.now(), k.home
 		if !m.alone() {
 			id, ok := m.only(t.Spans())
 			if !ok || id != hot.HomeShard && t.Odd() {
 				return committed{}, errAcross
 			}
-			var err error
 			if s, err = k.shard(id); errors.Is(err, errStaleMap) {
 				continue
 			}

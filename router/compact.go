@@ -40,8 +40,19 @@ func (k *Keyspace) compactOnce(ctx context.Context, rev Revision) (hot.CompactRe
 	defer cancel()
 	var lost error
 	for {
-		reply, err := k.hot.Compact(ctx, rev, id)
+		m, err := k.route(ctx)
+		if err != nil && lost != nil {
+			err = fmt.Errorf("compact at revision %d: %w: %w", rev, ErrOutcomeUnknown, lost)
+		}
+		if err != nil {
+			return hot.CompactReply{}, err
+		}
+		reply, err := k.hot.Compact(ctx, m.now().epoch, rev, id)
 		switch {
+		case errors.Is(err, hot.ErrStaleMap):
+			if err := k.reloadMap(ctx); err != nil {
+				return reply, err
+			}
 		case err == nil:
 			return reply, nil
 		case errors.Is(err, hot.ErrUnknown) && !errors.Is(err, hot.ErrScript) && ctx.Err() == nil:

@@ -19,7 +19,8 @@ func (k *Keyspace) Events(ctx context.Context, from Revision, maxBytes int, prev
 	if err != nil {
 		return EventPage{}, err
 	}
-	out := EventPage{Events: make([]*mvccpb.Event, len(page.Events)), Through: page.Through, Current: page.Revision, Compacted: page.Compacted}
+	out := EventPage{Events: make([]*mvccpb.Event, len(page.Events)), Through: page.Through, Current: page.Revision, Compacted: page.Compacted,
+		Auth: k.shardMap().auth} // the page was read in this map's epoch, or an earlier one
 	for i := range page.Events {
 		out.Events[i] = event(&page.Events[i])
 	}
@@ -46,7 +47,7 @@ func (k *Keyspace) eventsOnce(ctx context.Context, q hot.EventsQuery) (hot.Event
 			return page, translate(err)
 		}
 		// The map may have changed before the page was read; heartbeats would tell too late.
-		if now := k.shardMap(); page.Epoch == firstEpoch && now == m {
+		if now := k.shardMap(); page.Epoch == m.now().epoch && now == m {
 			return page, nil
 		}
 	}

@@ -77,7 +77,7 @@ type Keyspace struct {
 	metrics  metrics
 	archived func(ctx context.Context, cluster uint64) (Revision, error)
 
-	leases    *queue[hot.LeaseCall, leaseAnswer]
+	leases    *queue[leaseRequest, leaseAnswer]
 	sequences *queue[hot.Ask, sequenced]
 
 	home *shard
@@ -156,7 +156,7 @@ func Open(ctx context.Context, settings Settings, components Components) (*Keysp
 }
 
 func (k *Keyspace) startLanes() {
-	k.leases = newQueue[hot.LeaseCall, leaseAnswer](k, k.quiet, "lease", weighLease, weight{requests: leasesMax, bytes: 1, strings: 1})
+	k.leases = newQueue[leaseRequest, leaseAnswer](k, k.quiet, "lease", weighLease, weight{requests: leasesMax, bytes: 1, strings: 1})
 	for range leaseLanes {
 		k.leases.start(k.serveLeases)
 	}

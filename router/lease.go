@@ -33,18 +33,24 @@ type leaseAnswer struct {
 	revision Revision
 }
 
-type leaseItem = item[hot.LeaseCall, leaseAnswer]
+// leaseRequest is a call on its way, in an epoch of the map.
+type leaseRequest struct {
+	hot.LeaseCall
+	epoch hot.Epoch
+}
 
-func weighLease(*hot.LeaseCall) weight { return weight{requests: 1} }
+type leaseItem = item[leaseRequest, leaseAnswer]
+
+func weighLease(*leaseRequest) weight { return weight{requests: 1} }
 
 func (k *Keyspace) serveLeases(batch []*leaseItem) {
 	ctx, cancel := context.WithTimeout(k.working, k.settings.RequestTimeout)
 	defer cancel()
-	calls := make([]hot.LeaseCall, len(batch))
+	calls, epoch := make([]hot.LeaseCall, len(batch)), batch[0].request.epoch
 	for i, it := range batch {
-		calls[i] = it.request
+		calls[i], epoch = it.request.LeaseCall, min(epoch, it.request.epoch)
 	}
-	revision, results, err := k.hot.Leases(ctx, calls)
+	revision, results, err := k.hot.Leases(ctx, epoch, calls)
 	if err != nil {
 		failAll(batch, translate(err))
 		return
@@ -60,7 +66,17 @@ func (k *Keyspace) callLease(ctx context.Context, call hot.LeaseCall, repeatable
 	ctx, cancel := context.WithTimeout(ctx, k.settings.RequestTimeout)
 	defer cancel()
 	for {
-		answer, err := k.leases.do(ctx, call)
+		m, err := k.route(ctx)
+		if err != nil {
+			return leaseAnswer{}, err
+		}
+		answer, err := k.leases.do(ctx, leaseRequest{call, m.now().epoch})
+		if errors.Is(err, errStaleMap) {
+			if err := k.reloadMap(ctx); err != nil {
+				return leaseAnswer{}, err
+			}
+			continue
+		}
 		if err == nil && answer.Err != nil {
 			return answer, translate(answer.Err)
 		}

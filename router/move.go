@@ -118,7 +118,7 @@ const lastShardText = "last-shard"
 // newShardNumber takes a number that no shard has had.
 func (k *Keyspace) newShardNumber(ctx context.Context) (hot.Shard, error) {
 	for {
-		_, texts, err := k.hot.Map(ctx)
+		_, texts, _, err := k.hot.Map(ctx)
 		if err != nil {
 			return 0, translate(err)
 		}

@@ -159,16 +159,19 @@ func (k *Keyspace) list(ctx context.Context, q listQuery) (listing, error) {
 
 func (k *Keyspace) listOnce(ctx context.Context, q listQuery) (listing, error) {
 	for {
-		m := k.shardMap()
-		if q.span.Empty() {
-			l, err := k.countHome(ctx, hot.KeySpan([]byte{0}), q.at, hot.EpochAny) // revisions are checked all the same
-			l.count = 0
-			return l, err
+		m, err := k.route(ctx)
+		if err != nil {
+			return listing{}, err
 		}
-		pieces := m.at(q.at).split(q.span)
 		var l listing
-		var err error
-		if len(pieces) == 1 && pieces[0].shard == hot.HomeShard {
+		var pieces []piece
+		if !q.span.Empty() {
+			pieces = m.at(q.at).split(q.span)
+		}
+		if len(pieces) == 0 { // revisions, and rights, are checked all the same
+			l, err = k.countHome(ctx, hot.KeySpan([]byte{0}), q.at, m.now().epoch)
+			l.count = 0
+		} else if len(pieces) == 1 && pieces[0].shard == hot.HomeShard {
 			l, err = k.listHome(ctx, q, m.now().epoch)
 		} else {
 			l, err = k.listAcross(ctx, q)
@@ -195,12 +198,16 @@ func (k *Keyspace) listHome(ctx context.Context, q listQuery, epoch hot.Epoch) (
 
 // listAcross lists a span that other shards have, or have parts of, at one revision.
 func (k *Keyspace) listAcross(ctx context.Context, q listQuery) (listing, error) {
-	if m := k.shardMap().now(); q.span.Single() && q.at == 0 && !q.countOnly {
-		s, err := k.shard(m.owner(q.span.First()))
+	m, err := k.route(ctx)
+	if err != nil {
+		return listing{}, err
+	}
+	if q.span.Single() && q.at == 0 && !q.countOnly {
+		s, err := k.shard(m.now().owner(q.span.First()))
 		if err != nil {
 			return listing{}, err
 		}
-		return k.getKey(ctx, s, q, m.epoch)
+		return k.getKey(ctx, s, q, m.now().epoch)
 	}
 	now, err := k.latest(ctx)
 	if err != nil {
@@ -215,7 +222,9 @@ func (k *Keyspace) listAcross(ctx context.Context, q listQuery) (listing, error)
 	case at < now.compacted:
 		return listing{}, ErrCompacted
 	}
-	m := k.shardMap()
+	if m, err = k.route(ctx); err != nil { // as new as the revision is
+		return listing{}, err
+	}
 	out := listing{header: now.revision, at: at}
 	for _, p := range m.at(at).split(q.span) {
 		s, err := k.shard(p.shard)
@@ -365,6 +374,7 @@ func (k *Keyspace) RangePages(ctx context.Context, r *pb.RangeRequest, pageBytes
 		}
 		if header == 0 {
 			header, q.at = l.header, l.at
+			ctx = withoutAuth(ctx) // it has taken effect
 		}
 		sent, left = sent+int64(len(l.kvs)), left-int64(len(l.kvs))
 		out := &pb.RangeResponse{Kvs: l.kvs}

@@ -46,6 +46,8 @@ type RestoreEnd struct {
 	Revision, Compacted Revision
 	// Leases have their full time to live again from now on.
 	Leases []Lease
+	// Auth are the fields of the auth data.
+	Auth map[string][]byte
 }
 
 // Restoration fills a place that holds no keyspace with one that was elsewhere, as it
@@ -222,6 +224,11 @@ func (r *Restoration) End(ctx context.Context, end RestoreEnd) error {
 	}
 	if err := r.hot.RestoreLeases(ctx, r.start.ID, leases); err != nil {
 		return fmt.Errorf("restore leases: %w", translate(err))
+	}
+	if auth := (AuthChange{Set: end.Auth}).fields(); len(auth) > 0 {
+		if err := r.hot.RestoreAuth(ctx, r.start.ID, auth); err != nil {
+			return fmt.Errorf("restore auth data: %w", translate(err))
+		}
 	}
 	if err := r.hot.EndRestore(ctx, r.start.ID, r.batch.Number-1, end.Revision, end.Compacted); err != nil {
 		return fmt.Errorf("end the restore: %w", translate(err))

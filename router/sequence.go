@@ -68,7 +68,7 @@ func (k *Keyspace) shardMap() *shardMap { return k.maps.Load() }
 func (k *Keyspace) reloadMap(ctx context.Context) error {
 	k.mapMu.Lock()
 	defer k.mapMu.Unlock()
-	versions, texts, err := k.hot.Map(ctx)
+	versions, texts, auth, err := k.hot.Map(ctx)
 	if err != nil {
 		return translate(err)
 	}
@@ -76,6 +76,7 @@ func (k *Keyspace) reloadMap(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInternal, err)
 	}
+	next.auth = auth
 	if known := k.maps.Load(); known != nil && known.now().epoch > next.now().epoch {
 		return nil
 	}

@@ -21,6 +21,9 @@ type shardMap struct {
 	endpoints map[int]endpointCard
 	// move is the move under way, as its mover wrote it.
 	move string
+	// auth is the version of the auth data: that of the last epoch, or a later one, whose
+	// calls are refused in this epoch.
+	auth int64
 }
 
 // mapVersion is the map between two changes.
@@ -36,6 +39,9 @@ type mapCard struct {
 	Ranges []rangeCard `json:"ranges"`
 	// Places are the endpoints of the shards that own a range.
 	Places map[hot.Shard]int `json:"places"`
+	// AfterFirst says that the version before is the one of the keyspace's beginning, which is not
+	// stored. Where the epoch is the second one, that needs no saying.
+	AfterFirst bool `json:"afterFirst,omitempty"`
 }
 
 type rangeCard struct {
@@ -61,7 +67,7 @@ func readMap(versions []hot.MapVersion, texts map[string]string) (*shardMap, err
 	m := &shardMap{endpoints: map[int]endpointCard{0: {}}, move: texts[moveText]}
 	first := mapCard{Ranges: []rangeCard{{}}, Places: map[hot.Shard]int{hot.HomeShard: 0}}
 	slices.SortFunc(versions, func(a, b hot.MapVersion) int { return cmp.Compare(a.Epoch, b.Epoch) })
-	if len(versions) == 0 || versions[0].Epoch == firstEpoch+1 {
+	if len(versions) == 0 || versions[0].Since > 0 && versions[0].Epoch == firstEpoch+1 {
 		m.versions = append(m.versions, mapVersion{epoch: firstEpoch, mapCard: first})
 	}
 	for _, v := range versions {
@@ -71,6 +77,9 @@ func readMap(versions []hot.MapVersion, texts map[string]string) (*shardMap, err
 		}
 		if len(next.Ranges) == 0 || len(next.Ranges[0].From) != 0 {
 			return nil, fmt.Errorf("decode the shard map of epoch %d: it does not begin with the first key", v.Epoch)
+		}
+		if next.AfterFirst && len(m.versions) == 0 {
+			m.versions = append(m.versions, mapVersion{epoch: firstEpoch, mapCard: first})
 		}
 		m.versions = append(m.versions, next)
 	}

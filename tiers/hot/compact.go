@@ -20,9 +20,9 @@ type CompactReply struct {
 // Compact makes revisions below target unreadable. ErrCompacted, ErrFuture. It
 // also drops a first stretch of what is not needed any more. The same id with the
 // same target again is answered as done if it was done, unless another compaction
-// has followed; ids are never used twice otherwise.
-func (c *Client) Compact(ctx context.Context, target Revision, id uint64) (CompactReply, error) {
-	return c.compact(ctx, int64(target), id8(id), "", false)
+// has followed; ids are never used twice otherwise. ErrStaleMap: the epoch is over.
+func (c *Client) Compact(ctx context.Context, epoch Epoch, target Revision, id uint64) (CompactReply, error) {
+	return c.compact(ctx, int64(target), id8(id), "", false, int64(epoch))
 }
 
 // Sweep drops a stretch of what compaction has made unreachable; twice is as
@@ -30,13 +30,13 @@ func (c *Client) Compact(ctx context.Context, target Revision, id uint64) (Compa
 // which the home shard's reply says. unarchived drops what the archive has not, too.
 func (c *Client) Sweep(ctx context.Context, limit Revision, unarchived bool) (CompactReply, error) {
 	if c.settings.Shard == HomeShard {
-		return c.compact(ctx, "", "", "", unarchived)
+		return c.compact(ctx, "", "", "", unarchived, "")
 	}
-	return c.compact(ctx, "", "", int64(limit), unarchived)
+	return c.compact(ctx, "", "", int64(limit), unarchived, "")
 }
 
-func (c *Client) compact(ctx context.Context, target any, id string, limit any, unarchived bool) (CompactReply, error) {
-	reply, err := c.call(ctx, scriptCompact, leadingRevision, target, sweepRevisionsMax, id, limit, flag(unarchived))
+func (c *Client) compact(ctx context.Context, target any, id string, limit any, unarchived bool, epoch any) (CompactReply, error) {
+	reply, err := c.call(ctx, scriptCompact, leadingRevision, target, sweepRevisionsMax, id, limit, flag(unarchived), epoch)
 	if err != nil {
 		return CompactReply{}, err
 	}

@@ -30,7 +30,7 @@ func keyNames(keyspace string, shard Shard) []string {
 		"meta", "rec", "key", "live", "hist", "runs", "leased", "pending", "steps", // the shard's
 		"shards", "ordered", "plans", "sharers", "map", // the sequencer's
 		"touched",
-		"archive", "journal", // the sequencer's
+		"archive", "journal", "auth", // the sequencer's
 	}
 	for i, name := range names {
 		names[i] = tag + name
@@ -48,6 +48,7 @@ const (
 	mapKey    = 21
 	recKey    = 9
 	entryKey  = 10
+	authKey   = 25
 )
 
 // id8 is a 64-bit id as Redis keeps it: eight bytes, big-endian.

@@ -75,14 +75,15 @@ type LeaseResult struct {
 // Leases makes a batch of calls. Those that change something may be repeated
 // after a lost reply only by a caller for whom twice is as good as once: a
 // keep-alive is, a grant whose id exists afterwards may be its own.
-func (c *Client) Leases(ctx context.Context, batch []LeaseCall) (Revision, []LeaseResult, error) {
+// ErrStaleMap: the epoch is over, and nothing was done.
+func (c *Client) Leases(ctx context.Context, epoch Epoch, batch []LeaseCall) (Revision, []LeaseResult, error) {
 	program := make([]byte, 0, 17*len(batch))
 	for _, call := range batch {
 		program = append(program, call.kind)
 		program = binary.BigEndian.AppendUint64(program, uint64(call.lease))
 		program = binary.BigEndian.AppendUint64(program, call.number)
 	}
-	reply, err := c.call(ctx, scriptLease, leadingRevision, program)
+	reply, err := c.call(ctx, scriptLease, leadingRevision, program, int64(epoch))
 	if err != nil {
 		return 0, nil, err
 	}

@@ -197,6 +197,8 @@ type PlanRequest struct {
 	Writes bool
 	// MoveText is what the move is known as that the plan ends, "" for none.
 	MoveText string
+	// Auth is a change of auth data, empty for none. Map is then the current one.
+	Auth []AuthField
 }
 
 // Plan decides a plan: the commit point. The outcomes are OutcomeThen (done),
@@ -226,7 +228,7 @@ func (c *Client) Plan(ctx context.Context, r PlanRequest) (Outcome, Revision, er
 		ended = id8(uint64(r.Ended))
 	}
 	reply, err := c.read(ctx, scriptPlan, nil, string(r.Token), int64(r.Epoch), notNil(participants), notNil(r.Home), notNil(leases),
-		ended, flag(r.OnlyDue), notNil(r.Parts), notNil(r.Map), flag(r.HomeGives), flag(r.Puts), r.Quota, flag(r.Writes), r.MoveText)
+		ended, flag(r.OnlyDue), notNil(r.Parts), notNil(r.Map), flag(r.HomeGives), flag(r.Puts), r.Quota, flag(r.Writes), r.MoveText, PackAuth(r.Auth))
 	if err != nil {
 		return 0, 0, err
 	}

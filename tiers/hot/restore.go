@@ -159,6 +159,12 @@ func (c *Client) RestoreLeases(ctx context.Context, id string, leases []Lease) e
 	return nil
 }
 
+// RestoreAuth brings all auth data at once.
+func (c *Client) RestoreAuth(ctx context.Context, id string, fields []AuthField) error {
+	_, err := c.restore(ctx, "auth", id, PackAuth(fields))
+	return err
+}
+
 // EndRestore makes a keyspace of what was brought, in so many batches. It has a cluster id of its own.
 func (c *Client) EndRestore(ctx context.Context, id string, batches int64, revision, compacted Revision) error {
 	cluster := make([]byte, 8)

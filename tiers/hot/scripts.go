@@ -71,9 +71,9 @@ func libraries(script string) []string {
 	case scriptApply:
 		return []string{"lib", "stamping", "write", "effects"}
 	case scriptRestore:
-		return []string{"lib", "write"}
+		return []string{"lib", "write", "auth"}
 	case scriptPlan:
-		return []string{"lib", "write", "effects"}
+		return []string{"lib", "write", "effects", "auth"}
 	default:
 		return []string{"lib"}
 	}

@@ -17,8 +17,9 @@ type MapVersion struct {
 }
 
 // Map reads all versions of the shard map, and the other texts that the router keeps
-// beside them under names. It is the sequencer's to answer.
-func (c *Client) Map(ctx context.Context) (versions []MapVersion, texts map[string]string, err error) {
+// beside them under names, and the version of the auth data: that of the map's last
+// epoch, or a later one. It is the sequencer's to answer.
+func (c *Client) Map(ctx context.Context) (versions []MapVersion, texts map[string]string, auth int64, err error) {
 	var all map[string]string
 	err = repeat(ctx, "map", notKnownDone, func(ctx context.Context) error {
 		l, err := c.alive(ctx)
@@ -29,15 +30,20 @@ func (c *Client) Map(ctx context.Context) (versions []MapVersion, texts map[stri
 		if all, err = read.Result(); err != nil {
 			return c.failed(l, err)
 		}
+		// In this order a version is never taken for that of a later epoch.
+		if auth, err = authVersion(c.parts.Redis.HGet(ctx, c.names[orderKey], authVersionField)); err != nil {
+			return c.failed(l, err)
+		}
 		// A script behind it, which also answers where data is lost: these belong to the
 		// life that is known.
 		_, err = c.once(ctx, scriptInspect, nil, []any{"summary"})
 		return err
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the shard map: %w", err)
+		return nil, nil, 0, fmt.Errorf("read the shard map: %w", err)
 	}
-	return parseMap(all)
+	versions, texts, err = parseMap(all)
+	return versions, texts, auth, err
 }
 
 // RawMap is Map as Redis has it, whatever life it is in.

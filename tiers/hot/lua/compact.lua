@@ -5,13 +5,13 @@
 --   caller's id of this compaction: while it is the last one, the same call again
 --   is answered as done; 4 on a shard other than the home shard, how far may be
 --   dropped, which the home shard's reply says; 5 1 if what the archive has not is to be
---   dropped all the same, for want of space.
+--   dropped all the same, for want of space; 6 the epoch, or '' if any may ask.
 -- Reply: current revision, compacted+1, 1 if nothing is left to drop, how far may be
 --   dropped +1 ('>I8I8BI8').
 -- Errors: TIERD_COMPACTED, TIERD_FUTURE; nothing has changed then.
 -- What the state at a held revision needs is kept until the hold ends.
 
-local s, failure = state()
+local s, failure = state(ARGV[6] ~= '' and ARGV[6] or nil)
 if failure then return failure end
 local target, most = tonumber(ARGV[1]), tonumber(ARGV[2])
 if target then

@@ -1,6 +1,6 @@
 -- lease: a batch of calls on leases that touch no key.
 --
--- ARGV: 1 program, per call ('>Bc8I8'): kind, lease, number.
+-- ARGV: 2 the epoch; 1 program, per call ('>Bc8I8'): kind, lease, number.
 -- Kinds: 1 grant (number: time to live in seconds), 2 keep alive, 3 describe,
 --   4 describe with keys, 5 list all leases,
 --   6 list leases that are due (number: most of them).
@@ -14,7 +14,7 @@
 --     of due leases ('>I4'), those ('c8').
 -- Redis TIME is the only clock.
 
-local s, failure = state()
+local s, failure = state(ARGV[2])
 if failure then return failure end
 local program, now = ARGV[1], now_ms()
 local GRANT, KEEP_ALIVE, DESCRIBE, DESCRIBE_KEYS, LIST, DUE_LIST = 1, 2, 3, 4, 5, 6

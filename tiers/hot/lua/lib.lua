@@ -6,7 +6,7 @@
 -- hold something on the home shard only.
 --
 -- A script has at most 200 locals, libraries included, so those few that are needed in few
--- places (KEYS[24], the archive's hash, and KEYS[25], its journal) are named there.
+-- places (KEYS[24], the archive's hash, KEYS[25], its journal, and KEYS[26], auth data) are named there.
 --
 -- Numbers: revisions, positions and versions are below 2^53 (Lua numbers are
 -- doubles) and are stored in seven bytes, big-endian. Lease ids use all 64 bits
@@ -180,7 +180,8 @@ end
 
 -- journal notes for the archive, while one is written, what happens without taking a
 -- revision: a lease was granted ('g', detail: lease and time to live, '>c8I8') or has ended
--- ('e', likewise), or the keyspace was compacted ('c', '>I8'), or had a revision at this time ('m').
+-- ('e', likewise), or the keyspace was compacted ('c', '>I8'), or had a revision at this time ('m'),
+-- or auth data were changed ('a', as plan.lua was told).
 -- Entries are numbered without a gap; who reads them finds out if any were dropped.
 local function journal(kind, revision, detail)
   local ARCHIVE, JOURNAL, most = KEYS[24], KEYS[25], 100000

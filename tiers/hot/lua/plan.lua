@@ -10,7 +10,10 @@
 --   when it is due; 8 the parts, for whoever carries the plan out; 9 the new shard
 --   map, or ''; 10 1 if the home shard gives keys away; 11 1 if the transaction puts
 --   anything; 12 quota in bytes; 13 1 if it takes a revision; 14
---   the text of the move that it ends, or ''.
+--   the text of the move that it ends, or ''; 15 a change of auth data, or '': per field
+--   ('>I4BI4'), length of its name, 1 if it is set and 0 if it is removed, length of its
+--   value, then name and value. With one, the map given is the current one, and takes that one's place
+--   under the next epoch: what was routed, and permitted, before is refused from then on.
 -- Reply: outcome (1 done, 3 a lease is not there, 5 no space, 6 something has changed,
 --   7 the lease is not due), revision ('>BI8'). A token that was decided before is
 --   answered as then.
@@ -105,8 +108,15 @@ if ended ~= '' then
   call('ZREMRANGEBYLEX', LEASED, '[' .. ended, above(ended))
 end
 if ARGV[9] ~= '' then
+  local since = int(revision)
+  if ARGV[15] ~= '' then
+    since = string.match(call('HGET', MAP, int(epoch)) or '0:', '^%d+')
+    call('HDEL', MAP, int(epoch))
+    change_auth(ARGV[15])
+    journal('a', revision, ARGV[15])
+  end
   epoch = epoch + 1
-  call('HSET', MAP, int(epoch), int(revision) .. ':' .. ARGV[9])
+  call('HSET', MAP, int(epoch), since .. ':' .. ARGV[9])
   call('HSET', ORDER, 'epoch', int(epoch))
   if ARGV[14] ~= '' then call('HDEL', MAP, 'move') end
   if ARGV[10] == '1' then call('HSET', ORDER, 'gate', int(epoch)) end

@@ -14,6 +14,7 @@
 --      replaced nothing is stored as it is.) Reply: 'ok', items so far. A call that was made
 --      before changes nothing.
 --   'leases', 2 id, 3 leases, each ('>c8I8') id, time to live in seconds. Reply: 'ok'.
+--   'auth', 2 id, 3 auth data, all of them, as plan.lua's change. Reply: 'ok'.
 --   'end', 2 id, 3 calls made, 4 revision, 5 compacted revision, 6 cluster id (16 hex
 --      digits). Reply: 'ok'.
 --   'discard'. Reply: 'ok', or 'exists'.
@@ -35,7 +36,7 @@ end
 
 -- unused says that the keyspace was made, but never written to, and is not served.
 local function unused(good)
-  if o[2] ~= '1' or call('EXISTS', LEASES, MAP, LIVE) > 0 then return false end
+  if o[2] ~= '1' or call('EXISTS', LEASES, MAP, LIVE, KEYS[26]) > 0 then return false end
   local all, now = call('HGETALL', MEMBERS), now_ms()
   for i = 2, #all, 2 do
     local _, beat = parse('>I8I8', all[i])
@@ -76,6 +77,12 @@ if mode == 'leases' then
   end
   in_chunks('HSET', LEASES, leases, #leases)
   in_chunks('ZADD', DUE, due, #due)
+  return { 'ok' }
+end
+
+if mode == 'auth' then
+  call('DEL', KEYS[26])
+  change_auth(ARGV[3])
   return { 'ok' }
 end
 
