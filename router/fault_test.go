@@ -66,7 +66,7 @@ func (f *faults) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 }
 
 // keysOfScript is the number of KEYS that every script takes.
-const keysOfScript = 25
+const keysOfScript = 26
 
 // isCommit recognises a commit: its fourth argument after the keys is a program,
 // its first a lane of sixteen bytes.
@@ -78,9 +78,9 @@ func isCommit(args []any) bool {
 	return ok && len(lane) == 16
 }
 
-// isLeaseCall recognises a batch of calls on leases: one program and nothing else.
+// isLeaseCall recognises a batch of calls on leases: one program, and the epoch.
 func isLeaseCall(args []any) bool {
-	if len(args) != 3+keysOfScript+1 || args[0] != "evalsha" {
+	if len(args) != 3+keysOfScript+2 || args[0] != "evalsha" {
 		return false
 	}
 	program, ok := args[3+keysOfScript].([]byte)
@@ -205,7 +205,7 @@ func TestLostLeaseCalls(t *testing.T) {
 func TestLostCompactCalls(t *testing.T) {
 	t.Parallel()
 	isCompact := func(args []any) bool {
-		return len(args) == 3+keysOfScript+5 && args[0] == "evalsha" && args[len(args)-4] == 500 && args[len(args)-5] != ""
+		return len(args) == 3+keysOfScript+6 && args[0] == "evalsha" && args[len(args)-5] == 500 && args[len(args)-6] != ""
 	}
 	k, f := openWithFaults(t, isCompact)
 	put(t, k, "a", "1")
