@@ -16,8 +16,10 @@ type Caller struct {
 	// calls that came through the gateway, whose certificate is not the client's own
 	// word on a call.
 	CommonName string
-	// Token is what the client sent as its proof of identity; a secret.
-	Token string
+	// Token is what the client sent as its proof of identity; a secret. Presented says
+	// that it sent one: an empty token is a wrong one, not none.
+	Token     string
+	Presented bool
 	// ViaGateway says that the call came through the JSON gateway.
 	ViaGateway bool
 

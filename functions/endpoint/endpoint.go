@@ -78,6 +78,9 @@ type Settings struct {
 	// Version is this program's own version, for logs and metrics. What clients
 	// are told is wire.EtcdVersion.
 	Version string
+	// ClientCertAuth says that the common name of a client's verified certificate is
+	// the user that its calls are made as, unless they bring a token.
+	ClientCertAuth bool
 	// EnablePprof serves profiles, on the metrics addresses only.
 	EnablePprof bool
 }

@@ -15,6 +15,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
 	"go.uber.org/goleak"
@@ -22,6 +23,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/tierd/tierd/functions/auth"
+	"github.com/tierd/tierd/functions/caller"
 	"github.com/tierd/tierd/functions/cluster"
 	"github.com/tierd/tierd/functions/wire"
 	"github.com/tierd/tierd/router"
@@ -114,6 +116,9 @@ type fakeServices struct {
 	// putError is what puts of the key "fail" answer.
 	putError error
 	receives atomic.Int64
+	// who gets the caller of each read of the key "who", and client is the loopback's.
+	who    chan *caller.Caller
+	client *clientv3.Client
 
 	mu    sync.Mutex
 	value []byte
@@ -123,6 +128,7 @@ type fakeServices struct {
 func newFakeServices(id wire.Identity) *fakeServices {
 	return &fakeServices{
 		id: id, entered: make(chan string, 16), held: make(chan struct{}), puts: make(chan *mvccpb.KeyValue, 16),
+		who: make(chan *caller.Caller, 16),
 	}
 }
 
@@ -146,6 +152,7 @@ type (
 )
 
 func (f *fakeServices) assemble(a assembly) (services, error) {
+	f.client = a.Client
 	return services{
 		kv: fakeKV{fakeServices: f}, watch: fakeWatch{fakeServices: f}, lease: fakeLease{fakeServices: f},
 		lock: fakeLock{fakeServices: f}, election: v3electionpb.UnimplementedElectionServer{},
@@ -175,9 +182,12 @@ func (f *fakeServices) kv(key []byte) *mvccpb.KeyValue {
 	return &mvccpb.KeyValue{Key: key, Value: f.value, CreateRevision: 2, ModRevision: 2, Version: 1}
 }
 
-func (f fakeKV) Range(_ context.Context, r *pb.RangeRequest) (*pb.RangeResponse, error) {
+func (f fakeKV) Range(ctx context.Context, r *pb.RangeRequest) (*pb.RangeResponse, error) {
 	if len(r.Key) == 0 {
 		return nil, rpctypes.ErrGRPCEmptyKey
+	}
+	if string(r.Key) == "who" {
+		f.who <- caller.From(ctx)
 	}
 	return &pb.RangeResponse{Header: wire.Header(f.id, 2), Kvs: []*mvccpb.KeyValue{f.kv(r.Key)}, Count: 1}, nil
 }
@@ -244,6 +254,15 @@ func (f fakeLock) Lock(ctx context.Context, _ *v3lockpb.LockRequest) (*v3lockpb.
 	f.entered <- "lock"
 	<-ctx.Done()
 	return nil, ctx.Err()
+}
+
+// Unlock reads a key through the loopback.
+func (f fakeLock) Unlock(ctx context.Context, r *v3lockpb.UnlockRequest) (*v3lockpb.UnlockResponse, error) {
+	resp, err := f.client.Get(ctx, string(r.Key))
+	if err != nil {
+		return nil, err
+	}
+	return &v3lockpb.UnlockResponse{Header: resp.Header}, nil
 }
 
 // frontend is a server under test and the means to reach it.

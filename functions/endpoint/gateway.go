@@ -48,8 +48,9 @@ func newGateway(s Settings, logger *slog.Logger) (*gateway, error) {
 	}
 	g.handler = wsproxy.WebsocketProxy(bounded(routes, s),
 		// Streams are POST routes, and a websocket begins as a GET.
-		wsproxy.WithRequestMutator(func(_, out *http.Request) *http.Request {
+		wsproxy.WithRequestMutator(func(in, out *http.Request) *http.Request {
 			out.Method = http.MethodPost
+			out.RemoteAddr = in.RemoteAddr
 			return out
 		}),
 		wsproxy.WithMaxRespBodyBufferSize(math.MaxInt32),
@@ -60,7 +61,7 @@ func newGateway(s Settings, logger *slog.Logger) (*gateway, error) {
 // gatewayRoutes are the routes of all services, written as etcd writes JSON:
 // names as in the protocol, empty fields left out, unknown fields ignored.
 func gatewayRoutes(conn *grpc.ClientConn) (*runtime.ServeMux, error) {
-	mux := runtime.NewServeMux(runtime.WithMarshalerOption(runtime.MIMEWildcard, &runtime.HTTPBodyMarshaler{
+	mux := runtime.NewServeMux(runtime.WithMetadata(gatewayMetadata), runtime.WithMarshalerOption(runtime.MIMEWildcard, &runtime.HTTPBodyMarshaler{
 		Marshaler: &runtime.JSONPb{
 			MarshalOptions:   protojson.MarshalOptions{UseProtoNames: true},
 			UnmarshalOptions: protojson.UnmarshalOptions{DiscardUnknown: true},

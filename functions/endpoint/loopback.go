@@ -20,18 +20,19 @@ const pipeBytes = 256 * 1024
 // loopback is an etcd client of this very frontend, for the Lock and Election
 // services, which are written in terms of the others. It has a gRPC server of
 // its own, without metrics or limits, so that one lock is counted as one call,
-// and so that it still works while the calls it serves drain.
+// and so that it still works while the calls it serves drain. Its calls are made as the
+// callers that were lent to it (see loans).
 type loopback struct {
 	listener *bufconn.Listener
 	server   *grpc.Server
 	client   *clientv3.Client
+	loans    *loans
 }
 
 func newLoopback() (*loopback, error) {
-	l := &loopback{
-		listener: bufconn.Listen(pipeBytes),
-		server:   grpc.NewServer(grpc.MaxRecvMsgSize(math.MaxInt32), grpc.MaxSendMsgSize(math.MaxInt32)),
-	}
+	l := &loopback{listener: bufconn.Listen(pipeBytes), loans: &loans{}}
+	l.server = grpc.NewServer(grpc.MaxRecvMsgSize(math.MaxInt32), grpc.MaxSendMsgSize(math.MaxInt32),
+		grpc.UnaryInterceptor(l.loans.unary), grpc.StreamInterceptor(l.loans.stream))
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints: []string{"loopback"},
 		Logger:    zap.NewNop(),

@@ -170,6 +170,9 @@ type splitConn struct {
 	unread []byte
 }
 
+// RemoteAddr is asked for once per connection, and its text read with every call.
+func (c *splitConn) RemoteAddr() net.Addr { return named(c.Conn.RemoteAddr()) }
+
 func (c *splitConn) Read(p []byte) (int, error) {
 	if len(c.unread) == 0 {
 		return c.Conn.Read(p)

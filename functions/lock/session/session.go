@@ -4,9 +4,8 @@
 //
 // It promises that a call ends when its caller goes away or the frontend drains,
 // whatever it is waiting for, and that its errors reach the caller as etcd sends
-// them. The client has an identity of its own: a caller's credentials are not
-// lent to it, so that where authentication is on these calls may do no more than
-// the client may.
+// them. What the client does for a call it does as the call's caller, which package
+// endpoint lends it; it has no rights of its own.
 //
 // Nothing is kept between calls. Whatever a call has written hangs on a lease and
 // goes with it, so a crash at any line leaves nothing for ever.
