@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tierd/tierd/functions/audit"
 	"github.com/tierd/tierd/functions/balance"
 	"github.com/tierd/tierd/functions/compact"
 	"github.com/tierd/tierd/functions/endpoint"
@@ -48,6 +49,8 @@ type config struct {
 	// Tracing says where traces go; nil for nowhere.
 	Tracing *endpoint.TracingSettings
 	Log     logConfig
+	// Audit says where the audit log goes; nil for nowhere.
+	Audit *audit.Settings
 	// GCHeadroomBytes is what may be allocated between two cycles of the garbage
 	// collector; 0 leaves Go's own rule.
 	GCHeadroomBytes uint64
@@ -96,7 +99,7 @@ func (f *flags) check() (config, error) {
 		return c, usage("--keyspace must be 1 to 64 letters, digits, dots, underscores or hyphens, not %q", f.keyspace)
 	}
 	checks := []func(*config) error{
-		f.checkHotTier, f.checkObjectTier, f.checkLimits, f.checkURLs, f.checkCompaction, f.checkLog, f.checkTracing,
+		f.checkHotTier, f.checkObjectTier, f.checkLimits, f.checkURLs, f.checkCompaction, f.checkLog, f.checkTracing, f.checkAudit,
 	}
 	for _, check := range checks {
 		if err := check(&c); err != nil {

@@ -40,6 +40,7 @@ type flags struct {
 	configFile, keyspace, hotTier, redisServer, objectTier string
 
 	archive archiveFlags
+	audit   auditFlags
 }
 
 const defaultClientURL = "http://localhost:2379"
@@ -91,6 +92,7 @@ func (f *flags) registerObservation(fs *pflag.FlagSet) {
 	fs.StringVar(&f.logLevel, "log-level", "info", "least level logged: debug, info, warn, error, panic or fatal")
 	fs.StringVar(&f.logFormat, "log-format", "json", "format of the log: json or console")
 	fs.StringSliceVar(&f.logOutputs, "log-outputs", []string{"default"}, "comma-separated targets of the log: default (stderr), stderr, stdout or a file")
+	f.audit.register(fs)
 	fs.BoolVar(&f.enablePprof, "enable-pprof", false, "serve /debug/pprof/ on --listen-metrics-urls")
 	fs.BoolVar(&f.tracing, "enable-distributed-tracing", false, "send OpenTelemetry traces")
 	fs.StringVar(&f.tracingAddress, "distributed-tracing-address", "localhost:4317", "host:port of the OpenTelemetry collector")

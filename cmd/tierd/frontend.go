@@ -21,6 +21,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/tierd/tierd/functions/archive"
+	"github.com/tierd/tierd/functions/audit"
 	"github.com/tierd/tierd/functions/balance"
 	"github.com/tierd/tierd/functions/compact"
 	"github.com/tierd/tierd/functions/endpoint"
@@ -54,6 +55,8 @@ type frontend struct {
 	redis    redis.UniversalClient
 	keyspace *router.Keyspace
 	endpoint *endpoint.Server
+	// audit is nil if none is written.
+	audit *audit.Log
 	// archive is nil if none is written.
 	archive *archiveTier
 
@@ -76,7 +79,7 @@ func (f *frontend) open(ctx context.Context) error {
 	f.metrics = prometheus.NewRegistry()
 	hot.UseLogger(f.logger)
 	endpoint.UseLogger(f.logger)
-	for _, step := range []func(context.Context) error{f.openTracing, f.openRedis, f.openArchive, f.openKeyspace, f.openEndpoint, f.openJobs} {
+	for _, step := range []func(context.Context) error{f.openTracing, f.openRedis, f.openArchive, f.openKeyspace, f.openAudit, f.openEndpoint, f.openJobs} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -253,7 +256,7 @@ func (f *frontend) openEndpoint(context.Context) error {
 	if err := f.openSnapshotDir(); err != nil {
 		return err
 	}
-	components := endpoint.Components{API: f.keyspace, Logger: f.logger, Metrics: f.metrics, Now: time.Now, Jitter: mathrand.N[time.Duration]}
+	components := endpoint.Components{API: f.keyspace, Audit: f.audit, Logger: f.logger, Metrics: f.metrics, Now: time.Now, Jitter: mathrand.N[time.Duration]}
 	if f.config.Tracing != nil {
 		components.Tracing = f.tracing
 	}

@@ -34,6 +34,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 
+	"github.com/tierd/tierd/functions/audit"
 	"github.com/tierd/tierd/router"
 )
 
@@ -94,8 +95,8 @@ type Keepalive struct {
 	Interval, Timeout time.Duration
 }
 
-// Components are what a server is built from. All but Tracing and Jitter are
-// required.
+// Components are what a server is built from. All but Audit, Tracing and
+// Jitter are required.
 type Components struct {
 	API    router.API
 	Logger *slog.Logger
@@ -107,6 +108,8 @@ type Components struct {
 	// Jitter draws a random part of a duration, by which the progress of each
 	// watch stream is delayed, so that not all come at once; nil for none.
 	Jitter func(max time.Duration) time.Duration
+	// Audit is told of every call; nil for none.
+	Audit *audit.Log
 	// Tracing makes a span of every call; nil for none. See NewTracing.
 	Tracing trace.TracerProvider
 }

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/tierd/tierd/functions/auth"
 	"github.com/tierd/tierd/functions/caller"
@@ -333,4 +334,20 @@ func dial(t *testing.T, target string) *grpc.ClientConn {
 		t.Fatal(err)
 	}
 	return conn
+}
+
+// scriptedStream is a stream whose requests a test has prepared, and whose answers
+// nobody reads.
+type scriptedStream struct {
+	grpc.ServerStream
+	ctx      context.Context
+	requests chan *pb.WatchRequest
+}
+
+func (s *scriptedStream) Context() context.Context { return s.ctx }
+func (s *scriptedStream) SendMsg(any) error        { return nil }
+
+func (s *scriptedStream) RecvMsg(m any) error {
+	proto.Merge(m.(*pb.WatchRequest), <-s.requests)
+	return nil
 }

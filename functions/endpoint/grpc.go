@@ -39,8 +39,8 @@ func newGRPCServer(s Settings, c Components, m *series, g *guard) *grpc.Server {
 			CodecV2: encoding.GetCodecV2(proto.Name), sent: m.sentBytes, received: m.receivedBytes,
 		}),
 		grpc.NumStreamWorkers(streamWorkers),
-		grpc.UnaryInterceptor(g.unary),
-		grpc.StreamInterceptor(g.stream),
+		grpc.ChainUnaryInterceptor(g.unary),
+		grpc.ChainStreamInterceptor(g.stream),
 		grpc.MaxRecvMsgSize(s.MaxRequestBytes + overheadBytes),
 		grpc.MaxSendMsgSize(math.MaxInt32),
 		grpc.MaxConcurrentStreams(s.MaxConcurrentStreams),
@@ -48,6 +48,7 @@ func newGRPCServer(s Settings, c Components, m *series, g *guard) *grpc.Server {
 		grpc.StaticConnWindowSize(connectionWindow),
 		grpc.ConnectionTimeout(sniffTimeout),
 	}
+	opts = append(auditOptions(c), opts...)
 	opts = append(opts, keepaliveOptions(s.Keepalive)...)
 	if c.Tracing != nil {
 		opts = append(opts, grpc.StatsHandler(otelgrpc.NewServerHandler(
