@@ -29,16 +29,6 @@ type auditor struct {
 	streams atomic.Uint64
 }
 
-// auditOptions have every call told to the audit log, if there is one. They come after
-// those that find out who calls, and before those that may refuse.
-func auditOptions(c Components) []grpc.ServerOption {
-	if c.Audit == nil {
-		return nil
-	}
-	a := &auditor{log: c.Audit, now: c.Now}
-	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(a.unary), grpc.ChainStreamInterceptor(a.stream)}
-}
-
 // unary tells of a call once it has ended.
 func (a *auditor) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	start := a.now()

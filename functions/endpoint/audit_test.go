@@ -21,6 +21,7 @@ import (
 // told is what a reader of the audit log sees of a line.
 type told struct {
 	Event    string `json:"event"`
+	Address  string `json:"address"`
 	Method   string `json:"method"`
 	Key      string `json:"key"`
 	Lease    string `json:"lease"`
@@ -58,6 +59,10 @@ func audited(t *testing.T, reads bool) (*frontend, func() []told) {
 			if err := json.Unmarshal([]byte(line), &one); err != nil {
 				t.Fatalf("%v: %s", err, line)
 			}
+			if (one.Address == "") != (one.Method == "") {
+				t.Errorf("a line without a caller: %s", line)
+			}
+			one.Address = ""
 			all = append(all, one)
 		}
 		if len(all) < 2 || all[0].Event != audit.EventBegin || all[len(all)-1].Event != audit.EventEnd {

@@ -32,8 +32,19 @@ const (
 	bearer = "Bearer "
 )
 
-// identified gives a context that carries the call's caller. With commonNames, that of
-// a client's verified certificate is part of it.
+// identify gives every call its caller, before anything else looks at it. With
+// commonNames, that of a client's verified certificate is part of it.
+type identify struct{ commonNames bool }
+
+func (i identify) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	return handler(identified(ctx, i.commonNames), req)
+}
+
+func (i identify) stream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	return handler(srv, &knownStream{ServerStream: ss, ctx: identified(ss.Context(), i.commonNames)})
+}
+
+// identified gives a context that carries the call's caller.
 func identified(ctx context.Context, commonNames bool) context.Context {
 	c := &caller.Caller{}
 	c.Token, c.Presented = presentedToken(ctx)

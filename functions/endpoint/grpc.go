@@ -39,8 +39,6 @@ func newGRPCServer(s Settings, c Components, m *series, g *guard) *grpc.Server {
 			CodecV2: encoding.GetCodecV2(proto.Name), sent: m.sentBytes, received: m.receivedBytes,
 		}),
 		grpc.NumStreamWorkers(streamWorkers),
-		grpc.ChainUnaryInterceptor(g.unary),
-		grpc.ChainStreamInterceptor(g.stream),
 		grpc.MaxRecvMsgSize(s.MaxRequestBytes + overheadBytes),
 		grpc.MaxSendMsgSize(math.MaxInt32),
 		grpc.MaxConcurrentStreams(s.MaxConcurrentStreams),
@@ -48,7 +46,7 @@ func newGRPCServer(s Settings, c Components, m *series, g *guard) *grpc.Server {
 		grpc.StaticConnWindowSize(connectionWindow),
 		grpc.ConnectionTimeout(sniffTimeout),
 	}
-	opts = append(auditOptions(c), opts...)
+	opts = append(opts, interceptors(s, c, g)...)
 	opts = append(opts, keepaliveOptions(s.Keepalive)...)
 	if c.Tracing != nil {
 		opts = append(opts, grpc.StatsHandler(otelgrpc.NewServerHandler(
@@ -58,6 +56,20 @@ func newGRPCServer(s Settings, c Components, m *series, g *guard) *grpc.Server {
 		)))
 	}
 	return grpc.NewServer(opts...)
+}
+
+// interceptors stand around every call, from the outside in: who calls, what is written
+// down of it, and what may refuse it.
+func interceptors(s Settings, c Components, g *guard) []grpc.ServerOption {
+	who := identify{s.ClientCertAuth}
+	unary, stream := []grpc.UnaryServerInterceptor{who.unary}, []grpc.StreamServerInterceptor{who.stream}
+	if c.Audit != nil {
+		a := &auditor{log: c.Audit, now: c.Now}
+		unary, stream = append(unary, a.unary), append(stream, a.stream)
+	}
+	return []grpc.ServerOption{
+		grpc.ChainUnaryInterceptor(append(unary, g.unary)...), grpc.ChainStreamInterceptor(append(stream, g.stream)...),
+	}
 }
 
 // keepaliveOptions are etcd's, but for pings on connections without a stream,

@@ -46,7 +46,6 @@ type guard struct {
 	maxRequestBytes int
 	draining        context.Context
 	pulse           *pulse
-	commonNames     bool
 	loans           *loans
 	requests        *requestCounter
 	calls           *callSeries
@@ -58,7 +57,7 @@ type guard struct {
 func newGuard(s *Server, m *series) *guard {
 	return &guard{
 		maxRequestBytes: s.settings.MaxRequestBytes, draining: s.draining, pulse: s.pulse,
-		commonNames: s.settings.ClientCertAuth, loans: s.loopback.loans,
+		loans:    s.loopback.loans,
 		requests: newRequestCounter(m.requests), calls: m.calls, logger: s.logger, now: s.now,
 		slow: &rate.Sometimes{Interval: noteInterval}, failures: &rate.Sometimes{Interval: noteInterval},
 	}
@@ -71,7 +70,6 @@ func (g *guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 	series.started.Inc()
 	series.received.Inc()
 	start := g.now()
-	ctx = identified(ctx, g.commonNames)
 	resp, err := g.admitted(ctx, req, info, handler)
 	took := g.now().Sub(start)
 	if took > slowCall && !waitsForOthers[info.FullMethod] {

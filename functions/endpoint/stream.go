@@ -32,13 +32,12 @@ func (g *guard) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInf
 	series := g.calls.of(info.FullMethod)
 	series.started.Inc()
 	start := g.now()
-	ctx := identified(ss.Context(), g.commonNames)
 	if lends(info.FullMethod) {
-		var release func()
-		ctx, release = g.loans.lend(ctx)
+		ctx, release := g.loans.lend(ss.Context())
 		defer release()
+		ss = &knownStream{ServerStream: ss, ctx: ctx}
 	}
-	err := g.bounded(srv, &countedStream{ServerStream: &knownStream{ServerStream: ss, ctx: ctx}, series: series}, info, handler)
+	err := g.bounded(srv, &countedStream{ServerStream: ss, series: series}, info, handler)
 	series.ended(err, g.now().Sub(start))
 	return err
 }
