@@ -51,7 +51,7 @@ func read(t *rapid.T, a *backup.Archive, timeline backup.Timeline, target backup
 	for _, lease := range end.Leases {
 		state.Leases[lease.ID] = lease.GrantedTTL
 	}
-	state.Compacted = end.Compacted
+	state.Compacted, state.Auth = end.Compacted, end.Auth
 	return plan, state, end
 }
 

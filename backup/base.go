@@ -62,8 +62,8 @@ func (h BaseHead) check(t Timeline) error {
 }
 
 // WriteBase stores a snapshot. fill brings, in this order: KindChange for each version that a snapshot
-// of the state holds (router.API.History), KindGrant for each lease, at the revision of
-// the base. Memory does not grow with what it brings. fill is called once; an error of
+// of the state holds (router.API.History), KindGrant for each lease and a KindAuth with
+// all auth data, if there are any, at the revision of the base. Memory does not grow with what it brings. fill is called once; an error of
 // it comes back, and nothing is stored then.
 func (a *Archive) WriteBase(ctx context.Context, t Timeline, epoch int64, head BaseHead, fill func(add func(Item) error) error) (Base, error) {
 	if head.Begins {
@@ -149,9 +149,9 @@ func newBaseOrder(revision router.Revision) baseOrder {
 
 func (o *baseOrder) next(it *Item) error {
 	switch {
-	case it.Kind != KindChange && it.Kind != KindGrant:
+	case it.Kind != KindChange && it.Kind != KindGrant && it.Kind != KindAuth:
 		return fmt.Errorf("%w: an item of kind %d in a base", ErrFormat, it.Kind)
-	case it.Kind == KindGrant && it.Revision != o.revision || it.Revision > o.revision:
+	case it.Kind != KindChange && it.Revision != o.revision || it.Revision > o.revision:
 		return fmt.Errorf("%w: an item of revision %d in a base of revision %d", ErrFormat, it.Revision, o.revision)
 	}
 	return o.order.next(it)

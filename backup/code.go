@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -83,9 +84,55 @@ func appendBody(to []byte, it *Item) ([]byte, error) {
 		return binary.AppendUvarint(to, uint64(ms)), nil
 	case KindForget:
 		return to, nil
+	case KindAuth:
+		return appendAuth(to, it.Auth)
 	default:
 		return to, fmt.Errorf("an item of the unknown kind %d", it.Kind)
 	}
+}
+
+// appendAuth encodes fields: each 1 if it is set and 0 if it is removed, the length of its name, the
+// name, and if it is set the length of its value and the value.
+func appendAuth(to []byte, fields []router.AuthField) ([]byte, error) {
+	if len(fields) == 0 {
+		return to, errors.New("a change of auth data without a field")
+	}
+	for _, f := range fields {
+		if f.Removed {
+			to = append(binary.AppendUvarint(append(to, 0), uint64(len(f.Name))), f.Name...)
+			continue
+		}
+		to = append(binary.AppendUvarint(append(to, 1), uint64(len(f.Name))), f.Name...)
+		to = append(binary.AppendUvarint(to, uint64(len(f.Value))), f.Value...)
+	}
+	return to, nil
+}
+
+func (b *body) auth() (fields []router.AuthField) {
+	for len(b.left) > 0 || len(fields) == 0 && !b.failed {
+		set := b.octet()
+		f := router.AuthField{Removed: set == 0, Name: string(b.text())}
+		if set == 1 {
+			f.Value = bytes.Clone(b.text())
+		}
+		if set > 1 {
+			b.fail()
+		}
+		fields = append(fields, f)
+	}
+	return fields
+}
+
+// text reads a length and as many bytes.
+func (b *body) text() []byte {
+	length := b.number()
+	if length > int64(len(b.left)) {
+		b.fail()
+		return nil
+	}
+	text := b.left[:length:length]
+	b.left = b.left[length:]
+	return text
 }
 
 func appendChange(to []byte, it *Item) ([]byte, error) {
@@ -175,6 +222,8 @@ func (d *itemDecoder) decode(text []byte, it *Item) error {
 	case KindMark:
 		it.Time = time.UnixMilli(b.number())
 	case KindForget:
+	case KindAuth:
+		it.Auth = b.auth()
 	default:
 		return fmt.Errorf("%w: an item of the unknown kind %d", ErrFormat, it.Kind)
 	}

@@ -52,6 +52,7 @@ func goldenSegment(t testing.TB) []byte {
 		{Kind: KindCompact, Revision: 301, Compacted: 250},
 		{Kind: KindCompact, Revision: 301, Compacted: -1},
 		{Kind: KindMark, Revision: 301, Time: at.Add(500 * time.Millisecond)},
+		{Kind: KindAuth, Revision: 301, Auth: []router.AuthField{{Name: "user:a", Value: []byte{0, 0xff}}, {Name: "role:b", Removed: true}, {Name: "empty"}}},
 	}}
 	two := Block{Number: 8, First: 302, Last: 302, From: one.To, To: one.To.Add(time.Second), Items: []Item{
 		change(302, 0, "long", bytes.Repeat([]byte("x"), 200)),
@@ -76,6 +77,7 @@ func goldenBase(t testing.TB) []byte {
 		for _, it := range []Item{
 			change(300, 0, "a", []byte("1")), change(300, 1, "gone", nil), change(310, 0, "empty", []byte{}),
 			{Kind: KindGrant, Revision: 310, Lease: 5, TTLSeconds: 60},
+			{Kind: KindAuth, Revision: 310, Auth: []router.AuthField{{Name: "user:a", Value: []byte{1}}}},
 		} {
 			if err := add(it); err != nil {
 				return err

@@ -29,8 +29,11 @@ const (
 	// KindMark: the keyspace had this revision at Time.
 	KindMark Kind = 5
 	// KindForget: what leases there are, and how far the keyspace is compacted, was lost track
-	// of; all of it follows. Leases that are not granted after it do not exist.
+	// of; all of it follows, and so it is with auth data. Leases that are not granted after it do not
+	// exist, nor do fields that are not set.
 	KindForget Kind = 6
+	// KindAuth: auth data were changed.
+	KindAuth Kind = 7
 )
 
 // Item is one entry of the log.
@@ -47,6 +50,8 @@ type Item struct {
 	Compacted router.Revision
 	// Time is that of a KindMark, in whole milliseconds, by the clock of the keyspace.
 	Time time.Time
+	// Auth is that of a KindAuth: fields that were set or removed.
+	Auth []router.AuthField
 }
 
 // Block is a stretch of the log as it is written at once.

@@ -31,6 +31,8 @@ type End struct {
 	Time      time.Time
 	// Leases are those that were alive, by id, each with its full time to live.
 	Leases []router.Lease
+	// Auth are the auth data.
+	Auth map[string][]byte
 	// Items counts what was yielded, Changes those of it that are versions.
 	Items, Changes int64
 	// Bytes is how much was read, before it was compressed.
@@ -79,6 +81,7 @@ type walk struct {
 	time      time.Time
 	compacted router.Revision
 	leases    map[int64]int64
+	auth      map[string][]byte
 	decoder   itemDecoder
 	stopped   bool
 	result    End
@@ -130,7 +133,7 @@ func (w *walk) run(ctx context.Context, base Base, log []Stretch) error {
 // begin makes a base the state from which is read on.
 func (w *walk) begin(base Base) {
 	w.block, w.revision, w.time, w.stopped = base.Block, base.Revision, base.Time, false
-	w.leases = make(map[int64]int64)
+	w.leases, w.auth = make(map[int64]int64), make(map[string][]byte)
 }
 
 // consume takes the pieces of one object.
@@ -202,13 +205,22 @@ func (w *walk) take(it *Item) error {
 		w.compacted = it.Compacted
 	case KindForget:
 		clear(w.leases)
+		clear(w.auth)
+	case KindAuth:
+		for _, f := range it.Auth {
+			if f.Removed {
+				delete(w.auth, f.Name)
+			} else {
+				w.auth[f.Name] = f.Value
+			}
+		}
 	}
 	return w.yield(*it)
 }
 
 func (w *walk) end() End {
 	end := w.result
-	end.Revision, end.Compacted, end.Time = w.revision, w.compacted, w.time
+	end.Revision, end.Compacted, end.Time, end.Auth = w.revision, w.compacted, w.time, w.auth
 	for id, ttl := range w.leases {
 		end.Leases = append(end.Leases, router.Lease{ID: id, GrantedTTL: ttl, RemainingTTL: ttl})
 	}

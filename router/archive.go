@@ -43,9 +43,10 @@ type Archivist interface {
 	ReleaseArchive(ctx context.Context, token string) error
 	// LookArchive tells how far the archive has come, and the current revision.
 	LookArchive(ctx context.Context) (ArchiveProgress, Revision, error)
-	// History and Leases are API's.
+	// History, Leases and AuthData are API's.
 	History(ctx context.Context, at Revision, yield func(Version) error) (HistoryInfo, error)
 	Leases(ctx context.Context) ([]Lease, Revision, error)
+	AuthData(ctx context.Context) (AuthData, error)
 }
 
 var _ Archivist = (*Keyspace)(nil)
@@ -78,7 +79,7 @@ type ArchiveProgress struct {
 type JournalEntry struct {
 	// Number counts the entries: 1, 2, 3, ...
 	Number int64
-	// Kind says what: JournalGrant, JournalEnd, JournalCompact or JournalMark.
+	// Kind says what: JournalGrant, JournalEnd, JournalCompact, JournalMark or JournalAuth.
 	Kind byte
 	// Revision is the keyspace's then: what a transaction did to leases has that one's.
 	Revision Revision
@@ -86,15 +87,18 @@ type JournalEntry struct {
 	// Lease and TTLSeconds are those of a grant and an end, Compacted that of a compaction.
 	Lease, TTLSeconds int64
 	Compacted         Revision
+	// Auth is a change of the auth data.
+	Auth []AuthField
 }
 
 // The kinds of entries: a lease was granted, or has ended; the keyspace was compacted; it had this revision
-// at that time.
+// at that time; its auth data were changed.
 const (
 	JournalGrant   = hot.JournalGrant
 	JournalEnd     = hot.JournalEnd
 	JournalCompact = hot.JournalCompact
 	JournalMark    = hot.JournalMark
+	JournalAuth    = hot.JournalAuth
 )
 
 // JournalPage is what the keyspace says to the holder of the role.
@@ -152,7 +156,7 @@ func (k *Keyspace) Journal(ctx context.Context, token string, after int64) (Jour
 		Entries: make([]JournalEntry, len(page.Entries))}
 	for i, e := range page.Entries {
 		out.Entries[i] = JournalEntry{Number: e.Number, Kind: e.Kind, Revision: e.Revision, Time: time.UnixMilli(e.Millis),
-			Lease: e.Lease, TTLSeconds: e.TTLSeconds, Compacted: e.Compacted}
+			Lease: e.Lease, TTLSeconds: e.TTLSeconds, Auth: e.Auth, Compacted: e.Compacted}
 	}
 	return out, nil
 }

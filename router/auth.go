@@ -29,14 +29,17 @@ type AuthChange struct {
 	Delete []string
 }
 
+// AuthField is one field of a change: what it is set to, or that it is removed.
+type AuthField = hot.AuthField
+
 // fields are the changes in order of the names, so that the same change is the same bytes.
-func (c AuthChange) fields() []hot.AuthField {
-	fields := make([]hot.AuthField, 0, len(c.Set)+len(c.Delete))
+func (c AuthChange) fields() []AuthField {
+	fields := make([]AuthField, 0, len(c.Set)+len(c.Delete))
 	for _, name := range slices.Sorted(maps.Keys(c.Set)) {
-		fields = append(fields, hot.AuthField{Name: name, Value: c.Set[name]})
+		fields = append(fields, AuthField{Name: name, Value: c.Set[name]})
 	}
 	for _, name := range c.Delete {
-		fields = append(fields, hot.AuthField{Name: name, Removed: true})
+		fields = append(fields, AuthField{Name: name, Removed: true})
 	}
 	return fields
 }

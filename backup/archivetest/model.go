@@ -101,7 +101,7 @@ func (k *maker) others() []backup.Item {
 	var items []backup.Item
 	for range rapid.IntRange(0, 2).Draw(k.t, "others") {
 		it := backup.Item{Revision: k.revision}
-		switch rapid.IntRange(0, 5).Draw(k.t, "kind") {
+		switch rapid.IntRange(0, 6).Draw(k.t, "kind") {
 		case 0, 1:
 			it.Kind, it.Lease, it.TTLSeconds = backup.KindGrant, rapid.Int64Range(1, 5).Draw(k.t, "lease"), 60
 		case 2:
@@ -111,6 +111,8 @@ func (k *maker) others() []backup.Item {
 		case 4:
 			k.now = k.now.Add(100 * k.unit)
 			it.Kind, it.Time = backup.KindMark, k.now
+		case 5:
+			it.Kind, it.Auth = backup.KindAuth, k.authFields()
 		default:
 			it.Kind = backup.KindForget
 		}
@@ -120,16 +122,28 @@ func (k *maker) others() []backup.Item {
 	return items
 }
 
+func (k *maker) authFields() (fields []router.AuthField) {
+	for range rapid.IntRange(1, 3).Draw(k.t, "fields") {
+		f := router.AuthField{Name: fmt.Sprint("user:", rapid.IntRange(1, 3).Draw(k.t, "user")), Removed: rapid.Bool().Draw(k.t, "removed")}
+		if !f.Removed {
+			f.Value = []byte(rapid.String().Draw(k.t, "value"))
+		}
+		fields = append(fields, f)
+	}
+	return fields
+}
+
 // State is the state of a keyspace.
 type State struct {
 	Live      map[string]*mvccpb.KeyValue
 	Leases    map[int64]int64
 	Compacted router.Revision
+	Auth      map[string][]byte
 }
 
 // NewState is the state in which nothing has happened.
 func NewState() *State {
-	return &State{Live: make(map[string]*mvccpb.KeyValue), Leases: make(map[int64]int64), Compacted: -1}
+	return &State{Live: make(map[string]*mvccpb.KeyValue), Leases: make(map[int64]int64), Compacted: -1, Auth: make(map[string][]byte)}
 }
 
 // Apply makes an item happen.
@@ -149,6 +163,13 @@ func (s *State) Apply(it *backup.Item) {
 		s.Compacted = it.Compacted
 	case backup.KindForget:
 		clear(s.Leases)
+		clear(s.Auth)
+	case backup.KindAuth:
+		for _, f := range it.Auth {
+			if delete(s.Auth, f.Name); !f.Removed {
+				s.Auth[f.Name] = f.Value
+			}
+		}
 	}
 }
 
@@ -161,6 +182,9 @@ func (s *State) Text() string {
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.Leases)) {
 		fmt.Fprintf(&b, "lease %d: %d\n", id, s.Leases[id])
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Auth)) {
+		fmt.Fprintf(&b, "%s: %x\n", name, s.Auth[name])
 	}
 	fmt.Fprintf(&b, "compacted %d\n", s.Compacted)
 	return b.String()
@@ -242,9 +266,17 @@ func (m *Model) Fill(head backup.BaseHead) func(func(backup.Item) error) error {
 		slices.SortFunc(items, func(a, b backup.Item) int {
 			return cmp.Or(cmp.Compare(a.Revision, b.Revision), cmp.Compare(a.Version.Sub, b.Version.Sub))
 		})
-		leases := m.At(head.Revision, head.Block).Leases
+		state := m.At(head.Revision, head.Block)
+		leases := state.Leases
 		for _, id := range slices.Sorted(maps.Keys(leases)) {
 			items = append(items, backup.Item{Kind: backup.KindGrant, Revision: head.Revision, Lease: id, TTLSeconds: leases[id]})
+		}
+		if len(state.Auth) > 0 {
+			it := backup.Item{Kind: backup.KindAuth, Revision: head.Revision}
+			for _, name := range slices.Sorted(maps.Keys(state.Auth)) {
+				it.Auth = append(it.Auth, router.AuthField{Name: name, Value: state.Auth[name]})
+			}
+			items = append(items, it)
 		}
 		for _, it := range items {
 			if err := add(it); err != nil {

@@ -101,7 +101,7 @@ func expect(t *rapid.T, w *archivetest.Written, c *backup.Catalog, target backup
 	for _, lease := range end.Leases {
 		state.Leases[lease.ID] = lease.GrantedTTL
 	}
-	state.Compacted = end.Compacted
+	state.Compacted, state.Auth = end.Compacted, end.Auth
 	got := state.Text()
 	for upTo := min(block, int64(len(w.Blocks))); upTo <= int64(len(w.Blocks)); upTo++ {
 		if got == w.At(revision, upTo).Text() {

@@ -149,7 +149,7 @@ func (p *Plan) Continue(ctx context.Context, a *backup.Archive, c *backup.Catalo
 
 // End is where the keyspace is after the restore, if the archive's log ended in that state.
 func (p *Plan) end(e backup.End) router.RestoreEnd {
-	end := router.RestoreEnd{Revision: e.Revision, Compacted: e.Compacted, Leases: e.Leases}
+	end := router.RestoreEnd{Revision: e.Revision, Compacted: e.Compacted, Leases: e.Leases, Auth: e.Auth}
 	if p.Request.Bump > 0 {
 		end.Revision += p.Request.Bump
 		end.Compacted = end.Revision

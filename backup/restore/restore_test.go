@@ -76,6 +76,9 @@ func (p *place) state() *archivetest.State {
 		s.Leases[lease.ID] = lease.GrantedTTL
 	}
 	s.Compacted = p.end.Compacted
+	for name, value := range p.end.Auth {
+		s.Auth[name] = value
+	}
 	return s
 }
 

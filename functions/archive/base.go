@@ -13,7 +13,7 @@ import (
 )
 
 // errMoved: the state that a base was to hold is not readable any more.
-var errMoved = errors.New("the keyspace was compacted meanwhile")
+var errMoved = errors.New("the keyspace was compacted, or its auth data were changed, meanwhile")
 
 // begin writes the base that a log begins with: the first one, or the one after a gap.
 func (w *writer) begin(ctx context.Context) error {
@@ -28,11 +28,11 @@ func (w *writer) begin(ctx context.Context) error {
 	if err := w.c.Keyspace.AdvanceArchive(ctx, w.token, w.at, page.Revision); err != nil {
 		return err
 	}
-	leases, err := w.leasesAt(ctx, page.Last)
+	beside, err := w.besideAt(ctx, page.Last)
 	if err != nil {
 		return err
 	}
-	base, err := w.writeBase(ctx, head, leases)
+	base, err := w.writeBase(ctx, head, beside)
 	if err != nil {
 		return err
 	}
@@ -57,9 +57,32 @@ func (w *writer) lastPage(ctx context.Context) (router.JournalPage, error) {
 	}
 }
 
-// leasesAt lists the leases as they were at the end of the journal's entry of that number: those there are now
-// without those that were granted since, and with those that have ended since.
-func (w *writer) leasesAt(ctx context.Context, entry int64) ([]router.Lease, error) {
+// beside is what a keyspace has besides its keys.
+type beside struct {
+	leases []router.Lease
+	auth   []router.AuthField
+}
+
+// items are what a base, or a block that forgets, says of it at a revision.
+func (b *beside) items(at router.Revision) []backup.Item {
+	items := make([]backup.Item, 0, len(b.leases)+1)
+	for _, l := range b.leases {
+		items = append(items, backup.Item{Kind: backup.KindGrant, Revision: at, Lease: l.ID, TTLSeconds: l.GrantedTTL})
+	}
+	if len(b.auth) > 0 {
+		items = append(items, backup.Item{Kind: backup.KindAuth, Revision: at, Auth: b.auth})
+	}
+	return items
+}
+
+// besideAt tells what there was beside the keys at the end of the journal's entry of that number: the leases there are now
+// without those that were granted since, and with those that have ended since; and the auth data. Where these have
+// changed since, it is errMoved: what they were is not known any more.
+func (w *writer) besideAt(ctx context.Context, entry int64) (*beside, error) {
+	auth, err := w.c.Keyspace.AuthData(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read auth data: %w", err)
+	}
 	listed, _, err := w.c.Keyspace.Leases(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list leases: %w", err)
@@ -88,18 +111,23 @@ func (w *writer) leasesAt(ctx context.Context, entry int64) ([]router.Lease, err
 			delete(leases, e.Lease)
 		case router.JournalEnd:
 			leases[e.Lease] = router.Lease{ID: e.Lease, GrantedTTL: e.TTLSeconds}
+		case router.JournalAuth:
+			return nil, errMoved
 		}
 	}
-	out := make([]router.Lease, 0, len(leases))
+	out := &beside{leases: make([]router.Lease, 0, len(leases))}
 	for _, id := range slices.Sorted(maps.Keys(leases)) {
-		out = append(out, leases[id])
+		out.leases = append(out.leases, leases[id])
+	}
+	for _, name := range slices.Sorted(maps.Keys(auth.Fields)) {
+		out.auth = append(out.auth, router.AuthField{Name: name, Value: auth.Fields[name]})
 	}
 	return out, nil
 }
 
 // writeBase stores a snapshot of the state that head names. The Size that it gives is that of keys and values, as
 // the log's is.
-func (w *writer) writeBase(ctx context.Context, head backup.BaseHead, leases []router.Lease) (backup.Base, error) {
+func (w *writer) writeBase(ctx context.Context, head backup.BaseHead, beside *beside) (backup.Base, error) {
 	began := w.c.Now()
 	var versions, bytes int64
 	base, err := w.archive.WriteBase(ctx, w.timeline, w.epoch, head, func(add func(backup.Item) error) error {
@@ -113,8 +141,8 @@ func (w *writer) writeBase(ctx context.Context, head backup.BaseHead, leases []r
 		if err != nil || info.Compacted != head.Compacted {
 			return errMoved
 		}
-		for _, l := range leases {
-			if err := add(backup.Item{Kind: backup.KindGrant, Revision: head.Revision, Lease: l.ID, TTLSeconds: l.GrantedTTL}); err != nil {
+		for _, it := range beside.items(head.Revision) {
+			if err := add(it); err != nil {
 				return err
 			}
 		}
@@ -124,7 +152,7 @@ func (w *writer) writeBase(ctx context.Context, head backup.BaseHead, leases []r
 		return base, fmt.Errorf("write a base at revision %d: %w", head.Revision, err)
 	}
 	w.c.Logger.Info("a base was archived", slog.Int64("revision", int64(head.Revision)), slog.Int64("versions", versions),
-		slog.Int("leases", len(leases)), slog.Duration("took", w.c.Now().Sub(began)))
+		slog.Int("leases", len(beside.leases)), slog.Duration("took", w.c.Now().Sub(began)))
 	base.Size = bytes
 	return base, nil
 }

@@ -146,13 +146,13 @@ func (c *chores) baseDue(w *writer) bool {
 // startBase begins to write a base of the state at the end of the last block.
 func (c *chores) startBase(ctx context.Context, w *writer) {
 	head := backup.BaseHead{Block: w.at.Block, Revision: w.at.Revision, Compacted: w.compacted, Time: w.at.To, Chain: w.at.Chain}
-	leases, err := w.leasesAt(ctx, w.at.Journal)
+	beside, err := w.besideAt(ctx, w.at.Journal)
 	if err != nil {
 		w.c.Logger.Warn("a base is put off", slog.Any("error", err))
 		return
 	}
 	c.start(ctx, func(ctx context.Context) outcome {
-		base, err := w.writeBase(ctx, head, leases)
+		base, err := w.writeBase(ctx, head, beside)
 		return outcome{base: &base, err: err}
 	})
 }

@@ -25,6 +25,7 @@ type keyspace struct {
 	revision, compacted router.Revision
 	versions            []router.Version
 	leases              map[int64]int64
+	auth                map[string][]byte
 	// journal has the entries after forgotten; page is how many of them one call reads.
 	journal   []router.JournalEntry
 	forgotten int64
@@ -42,7 +43,7 @@ type keyspace struct {
 var _ router.Archivist = (*keyspace)(nil)
 
 func newKeyspace() *keyspace {
-	return &keyspace{now: archivetest.Began(), revision: 1, compacted: -1, leases: make(map[int64]int64), page: 1000,
+	return &keyspace{now: archivetest.Began(), revision: 1, compacted: -1, leases: make(map[int64]int64), auth: make(map[string][]byte), page: 1000,
 		progress: router.ArchiveProgress{To: time.UnixMilli(0)}}
 }
 
@@ -69,6 +70,15 @@ func (k *keyspace) grant(lease int64) {
 func (k *keyspace) end(lease int64) {
 	delete(k.leases, lease)
 	k.note(router.JournalEntry{Kind: router.JournalEnd, Lease: lease, TTLSeconds: 60})
+}
+
+func (k *keyspace) setAuth(name, value string) {
+	k.auth[name] = []byte(value)
+	k.note(router.JournalEntry{Kind: router.JournalAuth, Auth: []router.AuthField{{Name: name, Value: []byte(value)}}})
+}
+
+func (k *keyspace) AuthData(context.Context) (router.AuthData, error) {
+	return router.AuthData{Fields: maps.Clone(k.auth)}, nil
 }
 
 func (k *keyspace) mark() { k.note(router.JournalEntry{Kind: router.JournalMark}) }

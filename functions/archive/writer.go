@@ -248,15 +248,13 @@ func (w *writer) draft(ctx context.Context, page router.JournalPage) (draft, err
 // forget says what leases there are, and how far the keyspace is compacted, where the journal does not.
 func (w *writer) forget(ctx context.Context, d draft, page router.JournalPage) (draft, error) {
 	d.journal = page.Last
-	leases, err := w.leasesAt(ctx, d.journal)
+	beside, err := w.besideAt(ctx, d.journal)
 	if err != nil {
 		return d, err
 	}
-	w.c.Logger.Warn("more happened to leases than the journal keeps: times and compactions in between are not in the archive", slog.Int64("revision", int64(page.Revision)))
+	w.c.Logger.Warn("more happened to leases or auth data than the journal keeps: times and compactions in between are not in the archive", slog.Int64("revision", int64(page.Revision)))
 	d.block.Items = append(d.block.Items, backup.Item{Kind: backup.KindForget, Revision: page.Revision})
-	for _, l := range leases {
-		d.block.Items = append(d.block.Items, backup.Item{Kind: backup.KindGrant, Revision: page.Revision, Lease: l.ID, TTLSeconds: l.GrantedTTL})
-	}
+	d.block.Items = append(d.block.Items, beside.items(page.Revision)...)
 	d.block.Items = append(d.block.Items, backup.Item{Kind: backup.KindCompact, Revision: page.Revision, Compacted: page.Compacted})
 	return d, nil
 }
@@ -287,6 +285,8 @@ func item(e router.JournalEntry, notBefore time.Time) backup.Item {
 		return backup.Item{Kind: backup.KindEnd, Revision: e.Revision, Lease: e.Lease, TTLSeconds: e.TTLSeconds}
 	case router.JournalCompact:
 		return backup.Item{Kind: backup.KindCompact, Revision: e.Revision, Compacted: e.Compacted}
+	case router.JournalAuth:
+		return backup.Item{Kind: backup.KindAuth, Revision: e.Revision, Auth: e.Auth}
 	default:
 		return backup.Item{Kind: backup.KindMark, Revision: e.Revision, Time: later(e.Time, notBefore)}
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"github.com/tierd/tierd/backup"
@@ -347,14 +348,17 @@ func TestWeave(t *testing.T) {
 	}
 }
 
-// TestLeasesAt: the leases of a base are those that there were at the end of a block, whatever happened since.
-func TestLeasesAt(t *testing.T) {
+// TestBesideAt: the leases of a base are those that there were at the end of a block, whatever happened since. So
+// are auth data; where they have changed since, there is no such base.
+func TestBesideAt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	writer := w.enter("a")
 	for _, id := range []int64{1, 2, 3} {
 		w.grant(id)
 	}
+	w.setAuth("user:b", "2")
+	w.setAuth("user:a", "1")
 	entry := int64(len(w.journal))
 	w.page = 2
 	w.end(1)
@@ -363,18 +367,28 @@ func TestLeasesAt(t *testing.T) {
 	w.end(2)
 	w.grant(2)
 	w.grant(5)
-	leases, err := writer.leasesAt(t.Context(), entry)
+	beside, err := writer.besideAt(t.Context(), entry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []router.AuthField{{Name: "user:a", Value: []byte("1")}, {Name: "user:b", Value: []byte("2")}}; !cmp.Equal(beside.auth, want) {
+		t.Errorf("auth data: %v", beside.auth)
+	}
 	var ids []int64
-	for _, l := range leases {
+	for _, l := range beside.leases {
 		if ids = append(ids, l.ID); l.GrantedTTL != 60 {
 			t.Errorf("%+v", l)
 		}
 	}
-	if err != nil || fmt.Sprint(ids) != "[1 2 3]" {
-		t.Errorf("%v, %v", ids, err)
+	if fmt.Sprint(ids) != "[1 2 3]" {
+		t.Errorf("%v", ids)
+	}
+	w.setAuth("user:a", "3")
+	if _, err := writer.besideAt(t.Context(), entry); !errors.Is(err, errMoved) {
+		t.Errorf("auth data that have changed since: %v", err)
 	}
 	w.forget(1)
-	if _, err := writer.leasesAt(t.Context(), entry); err == nil {
+	if _, err := writer.besideAt(t.Context(), entry); err == nil {
 		t.Error("entries that are lost were not missed")
 	}
 }

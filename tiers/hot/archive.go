@@ -30,6 +30,7 @@ type JournalEntry struct {
 	Millis            int64
 	Lease, TTLSeconds int64
 	Compacted         Revision
+	Auth              []AuthField
 }
 
 // The kinds of entries.
@@ -38,6 +39,7 @@ const (
 	JournalEnd     = 'e'
 	JournalCompact = 'c'
 	JournalMark    = 'm'
+	JournalAuth    = 'a'
 )
 
 // JournalPage is a stretch of the journal and what was so when it was read.
@@ -120,6 +122,10 @@ func (d *decoder) journalEntry() JournalEntry {
 		e.Lease, e.TTLSeconds = int64(in.uint(8)), in.int8()
 	case JournalCompact:
 		e.Compacted = in.revision()
+	case JournalAuth:
+		var err error
+		e.Auth, err = UnpackAuth(in.rest)
+		in.rest, in.failed = nil, in.failed || err != nil
 	}
 	d.failed = d.failed || in.end() != nil
 	return e
