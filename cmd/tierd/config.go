@@ -46,6 +46,8 @@ type config struct {
 	Archive             archiveSettings
 	AdvertiseClientURLs []string
 	Endpoint            endpoint.Settings
+	// TLS is nil if no address is one with TLS.
+	TLS *serverTLS
 	// Tracing says where traces go; nil for nowhere.
 	Tracing *endpoint.TracingSettings
 	Log     logConfig
@@ -99,7 +101,7 @@ func (f *flags) check() (config, error) {
 		return c, usage("--keyspace must be 1 to 64 letters, digits, dots, underscores or hyphens, not %q", f.keyspace)
 	}
 	checks := []func(*config) error{
-		f.checkHotTier, f.checkObjectTier, f.checkLimits, f.checkURLs, f.checkCompaction, f.checkLog, f.checkTracing, f.checkAudit,
+		f.checkHotTier, f.checkObjectTier, f.checkLimits, f.checkURLs, f.checkTLS, f.checkCompaction, f.checkLog, f.checkTracing, f.checkAudit,
 	}
 	for _, check := range checks {
 		if err := check(&c); err != nil {
@@ -213,8 +215,6 @@ func (f *flags) checkURLs(c *config) error {
 	if c.AdvertiseClientURLs, err = f.advertised(c.Endpoint.ListenClientURLs); err != nil {
 		return err
 	}
-	c.Warnings = append(c.Warnings, plaintextWarnings("--listen-client-urls", c.Endpoint.ListenClientURLs)...)
-	c.Warnings = append(c.Warnings, plaintextWarnings("--listen-metrics-urls", c.Endpoint.ListenMetricsURLs)...)
 	return nil
 }
 

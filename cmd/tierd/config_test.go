@@ -150,18 +150,25 @@ func TestCompactionIsReadAsByEtcd(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	t.Parallel()
-	const advertise = "--advertise-client-urls=http://a:2379"
+	const advertise, insecure = "--advertise-client-urls=http://a:2379", "--insecure-plaintext"
+	const certificate, key = "--cert-file=c", "--key-file=k"
 	cases := []struct {
 		arguments []string
 		want      string
 	}{
-		{[]string{"--listen-client-urls=http://0.0.0.0:2379", advertise},
-			"--listen-client-urls http://0.0.0.0:2379 is served without TLS and without authentication: whoever reaches it reads and writes everything"},
-		{[]string{"--listen-client-urls=http://[::]:2379", advertise},
-			"--listen-client-urls http://[::]:2379 is served without TLS and without authentication: whoever reaches it reads and writes everything"},
-		{[]string{"--listen-metrics-urls=http://10.0.0.1:2381"},
-			"--listen-metrics-urls http://10.0.0.1:2381 is served without TLS and without authentication: whoever reaches it reads and writes everything"},
+		{[]string{"--listen-client-urls=http://0.0.0.0:2379", advertise, insecure},
+			"--listen-client-urls http://0.0.0.0:2379 is served without TLS: whoever can see the traffic reads all of it, passwords included, and can change it"},
+		{[]string{"--listen-client-urls=http://[::]:2379", advertise, insecure},
+			"--listen-client-urls http://[::]:2379 is served without TLS: whoever can see the traffic reads all of it, passwords included, and can change it"},
+		{[]string{"--listen-metrics-urls=http://10.0.0.1:2381", insecure},
+			"--listen-metrics-urls http://10.0.0.1:2381 is served without TLS: whoever can see the traffic reads all of it, passwords included, and can change it"},
 		{[]string{"--listen-client-urls=http://127.0.0.2:2379,http://[::1]:2379,unix:///run/tierd.sock"}, ""},
+		{[]string{"--listen-client-urls=https://0.0.0.0:2379,unixs:///run/tierd.sock", advertise, certificate, key}, ""},
+		{[]string{certificate, key}, "--listen-client-urls http://localhost:2379 is served without TLS, although there is a certificate"},
+		{[]string{"--listen-client-urls=https://localhost:2379", "--listen-metrics-urls=http://localhost:2381", certificate, key, "--client-cert-auth", "--trusted-ca-file=a"},
+			"--listen-metrics-urls http://localhost:2381 is served without TLS, although there is a certificate\n" +
+				"--listen-metrics-urls http://localhost:2381 is served without TLS, and so asks clients for no certificate"},
+		{[]string{"--listen-client-urls=https://localhost:2379", "--auto-tls", certificate, key}, "--auto-tls has no effect beside --cert-file"},
 		{[]string{"--watch-progress-notify-interval=10ms"}, "--watch-progress-notify-interval 10ms is too short and raised to 100ms"},
 		{[]string{"--object-tier=s3://bucket/prefix"}, ""},
 		{[]string{"--object-tier=none"}, "--object-tier none: no archive is written, and what Redis loses is lost"},

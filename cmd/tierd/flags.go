@@ -41,6 +41,7 @@ type flags struct {
 
 	archive archiveFlags
 	audit   auditFlags
+	tls     tlsFlags
 }
 
 const defaultClientURL = "http://localhost:2379"
@@ -75,6 +76,7 @@ func (f *flags) registerEndpoint(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&f.listenClientURLs, "listen-client-urls", []string{defaultClientURL}, "comma-separated URLs to serve clients on")
 	fs.StringSliceVar(&f.advertiseClientURLs, "advertise-client-urls", nil, "comma-separated URLs under which clients reach this frontend (default --listen-client-urls)")
 	fs.StringSliceVar(&f.metricsURLs, "listen-metrics-urls", nil, "comma-separated URLs to serve /metrics and health on as well")
+	f.tls.register(fs)
 	fs.UintVar(&f.maxRequestBytes, "max-request-bytes", 1_572_864, "largest client request accepted, in bytes")
 	fs.UintVar(&f.maxTxnOps, "max-txn-ops", 128, "most operations in one transaction")
 	fs.Uint32Var(&f.maxConcurrentStreams, "max-concurrent-streams", math.MaxUint32, "most concurrent streams of one client")

@@ -23,6 +23,7 @@ import (
 	"github.com/tierd/tierd/functions/archive"
 	"github.com/tierd/tierd/functions/audit"
 	"github.com/tierd/tierd/functions/balance"
+	"github.com/tierd/tierd/functions/certs"
 	"github.com/tierd/tierd/functions/compact"
 	"github.com/tierd/tierd/functions/endpoint"
 	"github.com/tierd/tierd/functions/expire"
@@ -50,11 +51,13 @@ type frontend struct {
 	config config
 	logger *slog.Logger
 
-	metrics  *prometheus.Registry
-	tracing  trace.TracerProvider
-	redis    redis.UniversalClient
-	keyspace *router.Keyspace
-	endpoint *endpoint.Server
+	metrics *prometheus.Registry
+	// certificates are the metrics of all certificate files.
+	certificates *certs.Metrics
+	tracing      trace.TracerProvider
+	redis        redis.UniversalClient
+	keyspace     *router.Keyspace
+	endpoint     *endpoint.Server
 	// audit is nil if none is written.
 	audit *audit.Log
 	// archive is nil if none is written.
@@ -79,7 +82,7 @@ func (f *frontend) open(ctx context.Context) error {
 	f.metrics = prometheus.NewRegistry()
 	hot.UseLogger(f.logger)
 	endpoint.UseLogger(f.logger)
-	for _, step := range []func(context.Context) error{f.openTracing, f.openRedis, f.openArchive, f.openKeyspace, f.openAudit, f.openEndpoint, f.openJobs} {
+	for _, step := range []func(context.Context) error{f.openTracing, f.openCertificates, f.openRedis, f.openArchive, f.openKeyspace, f.openAudit, f.openEndpoint, f.openJobs} {
 		if err := step(ctx); err != nil {
 			return err
 		}

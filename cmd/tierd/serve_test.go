@@ -75,7 +75,7 @@ func TestRefusalsOfTheProgram(t *testing.T) {
 		{"no server", "start the local hot tier: no no-such-server was found on this machine: install Redis 7 or newer", []string{"--redis-server", "no-such-server"}},
 		{"data directory", "start the local hot tier: the data directory /dev/null/x/redis cannot be made: not a directory.", []string{"--data-dir", "/dev/null/x"}},
 		{"unfit Redis", `cannot be used: Redis has maxmemory-policy "allkeys-lru" and may delete data to free memory: set maxmemory-policy to noeviction.`, []string{"--hot-tier", unfit.URL()}},
-		{"TLS", "asks for TLS, which comes with a later release", []string{"--listen-client-urls", "https://127.0.0.1:" + strconv.Itoa(port)}},
+		{"TLS", "asks for TLS, and there is no certificate", []string{"--listen-client-urls", "https://127.0.0.1:" + strconv.Itoa(port)}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -18,7 +18,7 @@ func listenURLs(flag string, texts []string, seen map[string]string) ([]url.URL,
 		if err != nil {
 			return nil, err
 		}
-		address := u.Scheme + "://" + u.Host + u.Path
+		address := u.Host + u.Path
 		if other, taken := seen[address]; taken && u.Port() != "0" {
 			return nil, usage("%s and %s both name %s", other, flag, text)
 		}
@@ -28,24 +28,22 @@ func listenURLs(flag string, texts []string, seen map[string]string) ([]url.URL,
 	return parsed, nil
 }
 
-// parseURL reads http://host:port or unix:///path.
+// parseURL reads http://host:port or unix:///path, or the same with TLS as https or unixs.
 func parseURL(flag, text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil {
 		return nil, usage("%s must be URLs such as %s, not %q", flag, defaultClientURL, text)
 	}
 	switch {
-	case u.Scheme == "https" || u.Scheme == "unixs":
-		return nil, usage("%s %s asks for TLS, which comes with a later release: listen on http and put a TLS proxy in front", flag, text)
-	case u.Scheme == "unix":
+	case u.Scheme == "unix" || u.Scheme == "unixs":
 		if u.Host+u.Path == "" {
 			return nil, usage("%s %s names no socket", flag, text)
 		}
 		return u, nil
-	case u.Scheme != "http" || u.Host == "":
+	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
 		return nil, usage("%s must be URLs such as %s, not %q", flag, defaultClientURL, text)
 	case (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
-		return nil, usage("%s %s must be nothing but http://host:port", flag, text)
+		return nil, usage("%s %s must be nothing but %s://host:port", flag, text, u.Scheme)
 	}
 	if err := checkHostPort(u.Host); err != nil {
 		return nil, usage("%s %s %v", flag, text, err)
@@ -66,8 +64,8 @@ func checkHostPort(text string) error {
 	return nil
 }
 
-// advertisedURLs reads the URLs that clients are told. They may be https: a proxy
-// in front may speak TLS.
+// advertisedURLs reads the URLs that clients are told. They may be https where none is listened
+// on: a proxy in front may speak TLS.
 func advertisedURLs(texts []string) ([]string, error) {
 	const flag = "--advertise-client-urls"
 	told := make([]string, 0, len(texts))
@@ -87,22 +85,15 @@ func advertisedURLs(texts []string) ([]string, error) {
 
 // everyInterface tells whether a URL listens on all addresses of the machine.
 func everyInterface(u url.URL) bool {
-	if u.Scheme == "unix" {
+	if u.Scheme == "unix" || u.Scheme == "unixs" {
 		return false
 	}
 	ip := net.ParseIP(u.Hostname())
 	return u.Hostname() == "" || (ip != nil && ip.IsUnspecified())
 }
 
-// plaintextWarnings are about addresses that other machines may reach.
-func plaintextWarnings(flag string, urls []url.URL) []string {
-	var warnings []string
-	for _, u := range urls {
-		ip := net.ParseIP(u.Hostname())
-		if u.Scheme == "unix" || u.Hostname() == "localhost" || (ip != nil && ip.IsLoopback()) {
-			continue
-		}
-		warnings = append(warnings, fmt.Sprintf("%s %s is served without TLS and without authentication: whoever reaches it reads and writes everything", flag, u.String()))
-	}
-	return warnings
+// thisMachine tells whether only this machine reaches an address.
+func thisMachine(u url.URL) bool {
+	ip := net.ParseIP(u.Hostname())
+	return u.Scheme == "unix" || u.Scheme == "unixs" || u.Hostname() == "localhost" || (ip != nil && ip.IsLoopback())
 }

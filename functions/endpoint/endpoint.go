@@ -26,6 +26,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -52,11 +53,14 @@ const (
 // Settings are the values a user may change.
 type Settings struct {
 	// ListenClientURLs are http://host:port or unix:///path addresses for gRPC
-	// and HTTP/1 alike. Port 0 takes a free one, see Server.Addrs.
+	// and HTTP/1 alike, with TLS where they are https or unixs. Port 0 takes a free
+	// one, see Server.Addrs.
 	ListenClientURLs []url.URL
 	// ListenMetricsURLs additionally serve /metrics, the health endpoints and,
 	// with EnablePprof, /debug/pprof/.
 	ListenMetricsURLs []url.URL
+	// TLS is required if any address is https or unixs.
+	TLS *TLS
 	// MaxRequestBytes bounds one write request, in bytes; above it the client
 	// gets etcd's "request is too large". It is also the size of a page of
 	// RangeStream.
@@ -130,8 +134,9 @@ type Server struct {
 	// closeServices is services.close.
 	closeServices func()
 
-	client  []*splitter
-	metrics []net.Listener
+	client, metrics []*splitter
+	// tls is nil without Settings.TLS.
+	tls *tlsGate
 
 	// draining ends when Shutdown begins; requests is the context under which
 	// HTTP requests and the probe of the hot tier run, and ends when all is over.
@@ -169,6 +174,9 @@ func newServer(settings Settings, components Components, build assembler) (_ *Se
 			s.cut()
 		}
 	}()
+	if err := s.prepareTLS(components.Metrics); err != nil {
+		return nil, err
+	}
 	if err := s.listen(); err != nil {
 		return nil, err
 	}
@@ -222,6 +230,8 @@ func checked(s Settings, c Components) (Settings, error) {
 		return s, errors.New("endpoint: no client URL to listen on")
 	case s.MaxRequestBytes <= 0 || s.MaxRequestBytes > maxRequestBytesMax:
 		return s, fmt.Errorf("endpoint: max-request-bytes is %d, must be from 1 to %d", s.MaxRequestBytes, maxRequestBytesMax)
+	case s.TLS == nil && slices.ContainsFunc(slices.Concat(s.ListenClientURLs, s.ListenMetricsURLs), func(u url.URL) bool { return secured(u.Scheme) }):
+		return s, errors.New("endpoint: an address asks for TLS, and there is no certificate")
 	case s.MaxTxnOps <= 0:
 		return s, fmt.Errorf("endpoint: max-txn-ops is %d, must be at least 1", s.MaxTxnOps)
 	}
@@ -247,7 +257,7 @@ func (s *Server) Addrs() []net.Addr {
 func (s *Server) MetricsAddrs() []net.Addr {
 	addrs := make([]net.Addr, len(s.metrics))
 	for i, l := range s.metrics {
-		addrs[i] = l.Addr()
+		addrs[i] = l.root.Addr()
 	}
 	return addrs
 }

@@ -38,6 +38,7 @@ func newGRPCServer(s Settings, c Components, m *series, g *guard) *grpc.Server {
 		grpc.ForceServerCodecV2(countingCodec{
 			CodecV2: encoding.GetCodecV2(proto.Name), sent: m.sentBytes, received: m.receivedBytes,
 		}),
+		grpc.Creds(splitCredentials{}),
 		grpc.NumStreamWorkers(streamWorkers),
 		grpc.MaxRecvMsgSize(s.MaxRequestBytes + overheadBytes),
 		grpc.MaxSendMsgSize(math.MaxInt32),

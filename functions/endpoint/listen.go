@@ -16,34 +16,43 @@ func (s *Server) listen() error {
 		if err != nil {
 			return fmt.Errorf("listen for clients: %w", err)
 		}
-		s.client = append(s.client, newSplitter(l, s.now))
+		s.client = append(s.client, s.split(u, l))
 	}
 	for _, u := range s.settings.ListenMetricsURLs {
 		l, err := listenOn(u)
 		if err != nil {
 			return fmt.Errorf("listen for metrics: %w", err)
 		}
-		s.metrics = append(s.metrics, l)
+		sp := s.split(u, l)
+		sp.onlyHTTP1()
+		s.metrics = append(s.metrics, sp)
 	}
 	return nil
 }
 
-// listenOn opens the address of one URL: http://host:port, or unix:///path,
-// whose socket file is removed again when the listener is closed.
+// split makes the splitter of a listener, which begins with TLS if its URL says so.
+func (s *Server) split(u url.URL, l net.Listener) *splitter {
+	sp := newSplitter(l, s.now)
+	if secured(u.Scheme) {
+		sp.secure(s.tls)
+	}
+	return sp
+}
+
+// listenOn opens the address of one URL: http or https://host:port, or unix or
+// unixs:///path, whose socket file is removed again when the listener is closed.
 func listenOn(u url.URL) (net.Listener, error) {
 	network, address := "tcp", u.Host
 	switch u.Scheme {
-	case "http":
+	case "http", "https":
 		if u.Path != "" && u.Path != "/" {
 			return nil, fmt.Errorf("%s: an address to listen on has no path", u.String())
 		}
-	case "unix":
+	case "unix", "unixs":
 		network, address = "unix", u.Host+u.Path
 		removeDeadSocket(address)
-	case "https", "unixs":
-		return nil, fmt.Errorf("%s: TLS is not served here; put a TLS terminator in front and listen on http", u.String())
 	default:
-		return nil, fmt.Errorf("%s: the scheme must be http or unix", u.String())
+		return nil, fmt.Errorf("%s: the scheme must be http, https, unix or unixs", u.String())
 	}
 	l, err := net.Listen(network, address)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -43,8 +44,12 @@ func (s *Server) start() {
 		s.goServe("serve gRPC", func() error { return s.grpc.Serve(sp.h2) })
 		s.goServe("serve HTTP", func() error { return s.http.Serve(sp.h1) })
 	}
-	for _, l := range s.metrics {
-		s.goServe("serve metrics", func() error { return s.metricsWeb.Serve(l) })
+	for _, sp := range s.metrics {
+		s.goServe("accept metrics", sp.run)
+		s.goServe("serve metrics", func() error { return s.metricsWeb.Serve(sp.h1) })
+	}
+	if s.tls != nil {
+		s.running.Go(func() { s.tls.watch(s.requests, slices.Concat(s.client, s.metrics)) })
 	}
 	s.goServe("serve the gateway", func() error { return s.grpc.Serve(s.gateway.listener) })
 	s.goServe("serve the loopback", s.loopback.serve)
@@ -108,8 +113,8 @@ func (s *Server) cut() {
 	for _, sp := range s.client {
 		sp.cut()
 	}
-	for _, l := range s.metrics {
-		_ = l.Close() // it may be closed already
+	for _, sp := range s.metrics {
+		sp.cut()
 	}
 	if s.grpc != nil {
 		s.grpc.Stop()
@@ -136,7 +141,8 @@ func (s *Server) cut() {
 // webServer serves HTTP/1 with limits on silent clients.
 func (s *Server) webServer(handler http.Handler) *http.Server {
 	return &http.Server{
-		Handler:           handler,
+		Handler:           withTLS(handler),
+		ConnContext:       noteTLS,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		BaseContext:       func(net.Listener) context.Context { return s.requests },

@@ -1,16 +1,20 @@
 package endpoint
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
+	"maps"
 	"net"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 const (
-	// sniffTimeout bounds the time a new connection may take to say its first
-	// four bytes, and gRPC's handshake after that.
+	// sniffTimeout bounds the time a new connection may take for its TLS handshake and to
+	// say its first four bytes, and gRPC's handshake after that.
 	sniffTimeout = 10 * time.Second
 	// sniffsMax bounds the connections that have not said them yet; beyond it
 	// new ones are closed at once.
@@ -26,13 +30,17 @@ const (
 var http2Start = [4]byte{'P', 'R', 'I', ' '}
 
 // splitter hands the connections of one listener to two: h2 gets those that
-// speak HTTP/2, so that gRPC serves them with its own transport, h1 the rest.
+// speak HTTP/2, so that gRPC serves them with its own transport, h1 the rest. It does
+// TLS first where that is wanted.
 type splitter struct {
 	root   net.Listener
 	now    func() time.Time
 	h1, h2 *branch
-	sniffs chan struct{}
-	wg     sync.WaitGroup
+	// gate does TLS, which then offers protocols; nil for none.
+	gate      *tlsGate
+	protocols []string
+	sniffs    chan struct{}
+	wg        sync.WaitGroup
 
 	mu struct {
 		sync.Mutex
@@ -48,6 +56,19 @@ func newSplitter(root net.Listener, now func() time.Time) *splitter {
 	}
 	sp.mu.conns = make(map[*splitConn]struct{})
 	return sp
+}
+
+// secure has connections begin with TLS.
+func (sp *splitter) secure(gate *tlsGate) {
+	sp.gate, sp.protocols = gate, []string{protocolHTTP1, protocolHTTP2}
+}
+
+// onlyHTTP1 has the HTTP branch take whatever comes.
+func (sp *splitter) onlyHTTP1() {
+	sp.h2 = sp.h1
+	if sp.gate != nil {
+		sp.protocols = []string{protocolHTTP1}
+	}
 }
 
 // run accepts until the root listener is closed, and returns when no connection
@@ -92,7 +113,11 @@ func (sp *splitter) admit(raw net.Conn) {
 		_ = raw.Close() // nothing was promised to it yet
 		return
 	}
-	conn := &splitConn{Conn: raw, home: sp}
+	conn := &splitConn{Conn: raw, raw: raw, home: sp}
+	if sp.gate != nil {
+		conn.tls = sp.gate.wrap(raw, sp.protocols)
+		conn.Conn = conn.tls
+	}
 	if !sp.add(conn) {
 		<-sp.sniffs
 		return
@@ -108,15 +133,20 @@ func (sp *splitter) admit(raw net.Conn) {
 	})
 }
 
-// sniff reads the first bytes of a connection and chooses its branch.
+// sniff does the TLS handshake of a connection, reads its first bytes, and chooses its branch.
 func (sp *splitter) sniff(conn *splitConn) (*branch, error) {
-	if err := conn.SetReadDeadline(sp.now().Add(sniffTimeout)); err != nil {
+	if err := conn.SetDeadline(sp.now().Add(sniffTimeout)); err != nil {
 		return nil, err
+	}
+	if conn.tls != nil {
+		if err := sp.gate.handshake(conn); err != nil {
+			return nil, err
+		}
 	}
 	if _, err := io.ReadFull(conn.Conn, conn.start[:]); err != nil {
 		return nil, err
 	}
-	if err := conn.SetReadDeadline(time.Time{}); err != nil {
+	if err := conn.SetDeadline(time.Time{}); err != nil {
 		return nil, err
 	}
 	conn.unread = conn.start[:]
@@ -130,7 +160,7 @@ func (sp *splitter) add(conn *splitConn) bool {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
 	if sp.mu.conns == nil {
-		_ = conn.Conn.Close() // cut already
+		_ = conn.raw.Close() // cut already
 		return false
 	}
 	sp.mu.conns[conn] = struct{}{}
@@ -158,13 +188,32 @@ func (sp *splitter) cut() {
 	sp.mu.conns = nil
 	sp.mu.Unlock()
 	for conn := range conns {
-		_ = conn.Conn.Close() // its users see the end
+		_ = conn.raw.Close() // its users see the end
 	}
+}
+
+// cutIf ends the connections whose handshake has found what is no longer to be, and says how many.
+func (sp *splitter) cutIf(over func(tls.ConnectionState) bool) (closed int) {
+	sp.mu.Lock()
+	conns := slices.Collect(maps.Keys(sp.mu.conns))
+	sp.mu.Unlock()
+	for _, conn := range conns {
+		if state := conn.state.Load(); state != nil && over(*state) {
+			_ = conn.raw.Close() // its users see the end
+			closed++
+		}
+	}
+	return closed
 }
 
 // splitConn is a connection whose first bytes have been read already.
 type splitConn struct {
 	net.Conn
+	// raw is the connection below TLS, tls the one above, and state what its handshake has found; nil
+	// without TLS, state also before.
+	raw    net.Conn
+	tls    *tls.Conn
+	state  atomic.Pointer[tls.ConnectionState]
 	home   *splitter
 	start  [4]byte
 	unread []byte
