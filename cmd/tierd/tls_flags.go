@@ -67,6 +67,7 @@ type serverTLS struct {
 // checkTLS checks what says how addresses are served, those with TLS and those without.
 func (f *flags) checkTLS(c *config) error {
 	listen, metrics := c.Endpoint.ListenClientURLs, c.Endpoint.ListenMetricsURLs
+	c.Endpoint.ClientCertAuth = f.tls.clientCertAuth
 	settings, err := f.tls.settings()
 	if err != nil {
 		return err
@@ -116,7 +117,7 @@ func hostsOf(listen, metrics []url.URL, advertised []string) []string {
 
 // settings reads versions and cipher suites.
 func (f *tlsFlags) settings() (s endpoint.TLS, err error) {
-	s = endpoint.TLS{ClientCertAuth: f.clientCertAuth, AllowedCommonNames: f.allowedCNs, AllowedHostnames: f.allowedHostnames}
+	s = endpoint.TLS{AllowedCommonNames: f.allowedCNs, AllowedHostnames: f.allowedHostnames}
 	if s.MinVersion, err = tlsVersion("--tls-min-version", f.minVersion); err != nil {
 		return s, err
 	}

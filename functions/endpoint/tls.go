@@ -15,7 +15,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/peer"
 
 	"github.com/tierd/tierd/functions/certs"
 )
@@ -36,8 +35,6 @@ type TLS struct {
 	// Certificates has the server's certificate; the authorities that clients' certificates have to
 	// come from, if there are any, which makes certificates a must; and what they have revoked.
 	Certificates *certs.Store
-	// ClientCertAuth says that the common name of a client's certificate is a user's.
-	ClientCertAuth bool
 	// AllowedCommonNames or AllowedHostnames, if not empty, are those that a client's certificate must be for
 	// one of.
 	AllowedCommonNames, AllowedHostnames []string
@@ -94,7 +91,7 @@ func (s *Server) prepareTLS(registry prometheus.Registerer) error {
 
 // wantsClientCertificates tells whether clients must have one. As in etcd, to name authorities is enough.
 func (g *tlsGate) wantsClientCertificates() bool {
-	return g.settings.ClientCertAuth || g.settings.Certificates.Files().CA != ""
+	return g.settings.Certificates.Files().CA != ""
 }
 
 // wrap is the server's side of a new connection, whose handshake is still to be done. It does nothing else that could
@@ -235,28 +232,6 @@ func (c splitCredentials) Clone() credentials.TransportCredentials { return c }
 
 // OverrideServerName implements credentials.TransportCredentials.
 func (splitCredentials) OverrideServerName(string) error { return nil }
-
-// commonName is the user that a call's client is by its certificate; empty where certificates do not name users, and
-// for calls of this process itself, such as those of the gateway.
-func (s Settings) commonName(ctx context.Context) string {
-	p, ok := peer.FromContext(ctx)
-	if !ok || s.TLS == nil || !s.TLS.ClientCertAuth {
-		return ""
-	}
-	info, ok := p.AuthInfo.(credentials.TLSInfo)
-	if !ok {
-		return ""
-	}
-	return nameOf(&info.State)
-}
-
-// nameOf is the common name of a client's verified certificate.
-func nameOf(state *tls.ConnectionState) string {
-	if state == nil || len(state.VerifiedChains) == 0 || len(state.VerifiedChains[0]) == 0 {
-		return ""
-	}
-	return state.VerifiedChains[0][0].Subject.CommonName
-}
 
 type tlsStateKey struct{}
 

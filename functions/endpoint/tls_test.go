@@ -45,13 +45,14 @@ func startSecure(t *testing.T, change func(*TLS)) *secureFrontend {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.settings = TLS{Certificates: store, ClientCertAuth: true}
+	f.settings = TLS{Certificates: store}
 	if change != nil {
 		change(&f.settings)
 	}
 	f.frontend = start(t, func(s *Settings, _ *Components) {
 		local := url.URL{Scheme: "https", Host: "127.0.0.1:0"}
 		s.ListenClientURLs, s.ListenMetricsURLs, s.TLS = []url.URL{local}, []url.URL{local}, &f.settings
+		s.ClientCertAuth = true
 	})
 	return f
 }
