@@ -15,6 +15,19 @@ import (
 // one; nothing was done.
 var ErrAuthChanged = errors.New("auth data have changed")
 
+// Names of fields of the auth data that etcd has, too. The router does not look at them; those who
+// bring auth data to and from an etcd, and those who use them, agree on them here.
+const (
+	// AuthEnabled is "1" while clients have to prove who they are, and absent else.
+	AuthEnabled = "enabled"
+	// AuthRevision is etcd's auth revision, in decimal; absent for that of a fresh store.
+	AuthRevision = "revision"
+	// AuthUser and AuthRole stand before the name of a user and of a role, which are stored as etcd's
+	// authpb.User and authpb.Role.
+	AuthUser = "user:"
+	AuthRole = "role:"
+)
+
 // AuthData are the auth data of a keyspace: fields whose meaning the callers know. The
 // router keeps them, in one order with everything else that happens to the keyspace.
 type AuthData struct {

@@ -39,7 +39,6 @@ const (
 	metaScheduledCompact = "scheduledCompactRev"
 	metaFinishedCompact  = "finishedCompactRev"
 	clusterVersion       = "clusterVersion"
-	authEnabled          = "authEnabled"
 )
 
 // A version is stored in an etcd database, and hashed, as a pair of byte strings:

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"testing"
@@ -201,6 +202,11 @@ func TestWriterAndReader(t *testing.T) {
 	client, load := source(t, 4, nil)
 	write(t, load, 100)
 	compact(t, load, 40, clientv3.WithCompactPhysical())
+	_, err1 := client.UserAdd(t.Context(), "somebody", "secret")
+	_, err2 := client.RoleAdd(t.Context(), "something")
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
 	r := open(t, save(t, client))
 	path := filepath.Join(t.TempDir(), "copy.db")
 	w, err := etcdfile.Create(path)
@@ -218,7 +224,9 @@ func TestWriterAndReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := r.State()
-	err = errors.Join(w.PutLeases(leases), w.PutMeta(etcdfile.Meta{Revision: s.Revision, Compacted: s.Compacted, StorageVersion: "3.7.0"}))
+	auth := maps.Clone(r.Auth())
+	auth["enabled"], auth["unknown to etcd"] = []byte("1"), nil
+	err = errors.Join(w.PutLeases(leases), w.PutAuth(auth), w.PutMeta(etcdfile.Meta{Revision: s.Revision, Compacted: s.Compacted, StorageVersion: "3.7.0"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +242,12 @@ func TestWriterAndReader(t *testing.T) {
 	if diff := cmp.Diff(all, versions(t, again), protocmp.Transform()); diff != "" {
 		t.Error(diff)
 	}
+	delete(auth, "unknown to etcd")
+	if diff := cmp.Diff(auth, again.Auth()); diff != "" {
+		t.Error(diff)
+	}
 	want := s
+	want.AuthEnabled = true
 	got := again.State()
 	got.Digest, got.SizeBytes = want.Digest, want.SizeBytes
 	if diff := cmp.Diff(want, got); diff != "" {

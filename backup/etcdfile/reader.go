@@ -25,6 +25,8 @@ const sectorBytes = 512
 type Reader struct {
 	db    *bolt.DB
 	state State
+	// auth are the auth data.
+	auth map[string][]byte
 	// floor is the revision up to which the compaction was carried through: superseded versions
 	// are gone up to there, and may be there above it.
 	floor router.Revision

@@ -1,7 +1,6 @@
 package etcdfile
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -32,8 +31,10 @@ type State struct {
 	SizeBytes int64
 	// StorageVersion is empty before etcd 3.6.
 	StorageVersion string
-	// AuthEnabled says that clients have to log in; Users and Roles are names.
+	// AuthEnabled says that clients have to log in; Users and Roles are names, AuthRevision counts
+	// the changes.
 	AuthEnabled  bool
+	AuthRevision uint64
 	Users, Roles []string
 	Alarms       []string
 	// Markers are the revisions of the entries that etcdutl's --bump-revision left. They are no
@@ -99,15 +100,6 @@ func readRevision(meta *bolt.Bucket, name string) (router.Revision, error) {
 		return 0, fmt.Errorf("%w: %s: %w", ErrAltered, name, err)
 	}
 	return v.Main, nil
-}
-
-func (r *Reader) readAuth(tx *bolt.Tx) error {
-	if auth := tx.Bucket([]byte(bucketAuth)); auth != nil {
-		r.state.AuthEnabled = bytes.Equal(auth.Get([]byte(authEnabled)), []byte{1})
-	}
-	r.state.Users = names(tx, bucketAuthUsers)
-	r.state.Roles = names(tx, bucketAuthRoles)
-	return nil
 }
 
 // names are the keys of a bucket.

@@ -18,7 +18,7 @@ import (
 
 // emptyBuckets are there because etcd's tools expect them. The members are those of the
 // cluster that is restored to; alarms speak of this service's memory and not of the data;
-// authentication is off.
+// authentication is off unless PutAuth says otherwise.
 func emptyBuckets() []string {
 	return []string{bucketAlarm, "members", "members_removed", bucketAuth, bucketAuthUsers, bucketAuthRoles}
 }

@@ -31,15 +31,18 @@ type Contents struct {
 	// or less.
 	Swept  router.Revision
 	Leases []router.Lease
+	// Auth are the auth data.
+	Auth map[string][]byte
 }
 
 // Readable is what a keyspace in service is read by: *router.Keyspace.
 type Readable interface {
 	History(ctx context.Context, at router.Revision, yield func(router.Version) error) (router.HistoryInfo, error)
 	Leases(ctx context.Context) ([]router.Lease, router.Revision, error)
+	AuthData(ctx context.Context) (router.AuthData, error)
 }
 
-// OfKeyspace is a keyspace at a revision, 0 for the current one, with the leases of now.
+// OfKeyspace is a keyspace at a revision, 0 for the current one, with the leases, users and roles of now.
 func OfKeyspace(k Readable, at router.Revision) Content {
 	return func(ctx context.Context, yield func(router.Version) error) (Contents, error) {
 		// Leases are read on both sides of the history: whichever a key names is in one of the lists.
@@ -55,7 +58,11 @@ func OfKeyspace(k Readable, at router.Revision) Content {
 		if err != nil {
 			return Contents{}, fmt.Errorf("list leases: %w", err)
 		}
-		return Contents{Revision: info.At, Compacted: info.Compacted, Swept: info.Compacted, Leases: union(before, after)}, nil
+		auth, err := k.AuthData(ctx)
+		if err != nil {
+			return Contents{}, fmt.Errorf("read users and roles: %w", err)
+		}
+		return Contents{Revision: info.At, Compacted: info.Compacted, Swept: info.Compacted, Leases: union(before, after), Auth: auth.Fields}, nil
 	}
 }
 
@@ -72,7 +79,7 @@ func OfArchive(a *backup.Archive, plan backup.Plan) Content {
 		if err != nil {
 			return Contents{}, err
 		}
-		return Contents{Revision: end.Revision, Compacted: end.Compacted, Swept: -1, Leases: end.Leases}, nil
+		return Contents{Revision: end.Revision, Compacted: end.Compacted, Swept: -1, Leases: end.Leases, Auth: end.Auth}, nil
 	}
 }
 
@@ -153,6 +160,9 @@ func exportOnce(ctx context.Context, c Content, path, storageVersion string, pro
 	}
 	progress.Done(done)
 	if err := file.PutLeases(contents.Leases); err != nil {
+		return 0, err
+	}
+	if err := file.PutAuth(contents.Auth); err != nil {
 		return 0, err
 	}
 	meta := etcdfile.Meta{

@@ -52,6 +52,8 @@ type live struct {
 	// imported is the last revision that was brought, changed when it last changed.
 	imported router.Revision
 	changed  time.Time
+	// auth are the auth data of the snapshot, if they are wanted.
+	auth map[string][]byte
 	outcome  LiveOutcome
 }
 
@@ -110,8 +112,8 @@ func (l *live) snapshot(ctx context.Context, begin Begin) (err error) {
 	if !s.Digested {
 		return fmt.Errorf("read the snapshot of the source: %w: it came without its digest", etcdfile.ErrAltered)
 	}
-	if err := CheckAuth(s, Options{WithoutAuth: l.options.WithoutAuth}); err != nil {
-		return err
+	if !l.options.WithoutAuth {
+		l.auth = file.Auth()
 	}
 	// A later snapshot that is compacted at the same revision begins with the same versions, so an
 	// interrupted import can be gone on with as long as that does not change.
@@ -244,12 +246,34 @@ func (l *live) cutOver(ctx context.Context) error {
 	leases := union(before, after)
 	l.outcome.Revision, l.outcome.Compacted, l.outcome.SourceHash = head.Revision, head.Compacted, head.Hash
 	l.outcome.Leases = int64(len(leases))
+	if err := l.checkAuth(ctx); err != nil {
+		return err
+	}
 	l.progress.Step("making the keyspace available", 0)
-	end := router.RestoreEnd{Revision: head.Revision, Compacted: head.Compacted, Leases: leases}
+	end := router.RestoreEnd{Revision: head.Revision, Compacted: head.Compacted, Leases: leases, Auth: l.auth}
 	if err := l.restoration.End(ctx, end); err != nil {
 		return fmt.Errorf("end the import: %w", err)
 	}
 	l.outcome.Behind = l.options.Now().Sub(began)
+	return nil
+}
+
+// ErrAuthChanged: users or roles of the source have changed since its snapshot. A watch does not tell of
+// them.
+var ErrAuthChanged = errors.New("users or roles of the source have changed during the import")
+
+// checkAuth refuses to end with auth data that the source no longer has.
+func (l *live) checkAuth(ctx context.Context) error {
+	if l.options.WithoutAuth {
+		return nil
+	}
+	revision, known, err := l.source.AuthRevision(ctx)
+	if err != nil {
+		return err
+	}
+	if before := l.outcome.Snapshot.AuthRevision; known && revision != before {
+		return fmt.Errorf("%w: the auth revision was %d and is %d", ErrAuthChanged, before, revision)
+	}
 	return nil
 }
 

@@ -10,9 +10,7 @@ package migrate
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/tierd/tierd/backup/etcdfile"
 	"github.com/tierd/tierd/router"
@@ -44,36 +42,8 @@ type Options struct {
 	// Bump raises the revision by so many and compacts there, so that clients that have seen
 	// later revisions than the source's read everything anew; 0 keeps it.
 	Bump router.Revision
-	// WithoutAuth leaves users and roles behind.
+	// WithoutAuth leaves users and roles behind; who reaches the keyspace may then do everything.
 	WithoutAuth bool
-}
-
-// ErrAuth is a source with users, which a keyspace of tierd cannot have.
-var ErrAuth = errors.New("the source has users or roles")
-
-// CheckAuth refuses a source with users unless they are to be left behind.
-func CheckAuth(s etcdfile.State, o Options) error {
-	if o.WithoutAuth || (!s.AuthEnabled && len(s.Users)+len(s.Roles) == 0) {
-		return nil
-	}
-	state := "switched off"
-	if s.AuthEnabled {
-		state = "switched on"
-	}
-	return fmt.Errorf("%w, with authentication %s (users: %s; roles: %s)", ErrAuth, state, listed(s.Users), listed(s.Roles))
-}
-
-// namesListed bounds the names in a sentence.
-const namesListed = 10
-
-func listed(names []string) string {
-	if len(names) == 0 {
-		return "none"
-	}
-	if len(names) > namesListed {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:namesListed], ", "), len(names)-namesListed)
-	}
-	return strings.Join(names, ", ")
 }
 
 // Outcome is what was brought, or would be.
@@ -105,9 +75,6 @@ func Planned(s etcdfile.State, o Options) Outcome {
 func File(ctx context.Context, file *etcdfile.Reader, begin Begin, o Options, progress Progress) (Outcome, error) {
 	s := file.State()
 	outcome := Planned(s, o)
-	if err := CheckAuth(s, o); err != nil {
-		return outcome, err
-	}
 	r, err := begin(ctx, router.RestoreStart{ID: fmt.Sprintf("etcd snapshot %x", s.Digest), Floor: s.Floor})
 	if err != nil {
 		return outcome, err
@@ -126,6 +93,9 @@ func File(ctx context.Context, file *etcdfile.Reader, begin Begin, o Options, pr
 	}
 	progress.Step("making the keyspace available", 0)
 	end := router.RestoreEnd{Revision: outcome.Revision, Compacted: outcome.Compacted, Leases: leases}
+	if !o.WithoutAuth {
+		end.Auth = file.Auth()
+	}
 	if err := r.End(ctx, end); err != nil {
 		return outcome, fmt.Errorf("end the import: %w", err)
 	}

@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
-	"strings"
+	"slices"
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/authpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/etcdutl/v3/snapshot"
 	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/tierd/tierd/backup/etcdfile"
 	"github.com/tierd/tierd/backup/migrate"
@@ -120,19 +123,34 @@ func TestFileBumped(t *testing.T) {
 	wantEqual(t, p, o)
 }
 
-func TestUsersAreRefused(t *testing.T) {
+// Users and roles come along as they are, unless they are to be left behind.
+func TestUsers(t *testing.T) {
 	t.Parallel()
 	client, _ := source(t, 4)
-	if _, err := client.UserAdd(t.Context(), "somebody", "secret"); err != nil {
+	_, err1 := client.UserAdd(t.Context(), "somebody", "secret")
+	_, err2 := client.RoleAdd(t.Context(), "something")
+	if err := errors.Join(err1, err2); err != nil {
 		t.Fatal(err)
 	}
-	p := &place{}
-	_, err := migrate.File(t.Context(), saved(t, client), p.begin, migrate.Options{}, quiet{})
-	if !errors.Is(err, migrate.ErrAuth) || !strings.Contains(err.Error(), "somebody") || p.start.ID != "" {
-		t.Errorf("%v", err)
+	status, err := client.AuthStatus(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := migrate.File(t.Context(), saved(t, client), p.begin, migrate.Options{WithoutAuth: true}, quiet{}); err != nil {
-		t.Error(err)
+	file := saved(t, client)
+	p := &place{}
+	if _, err := migrate.File(t.Context(), file, p.begin, migrate.Options{}, quiet{}); err != nil {
+		t.Fatal(err)
+	}
+	var user authpb.User
+	if err := proto.Unmarshal(p.end.Auth["user:somebody"], &user); err != nil || string(user.Name) != "somebody" || len(user.Password) < 20 {
+		t.Errorf("the user is %v (%v)", &user, err)
+	}
+	if got := string(p.end.Auth["revision"]); got != fmt.Sprint(status.AuthRevision) || p.end.Auth["role:something"] == nil || p.end.Auth["enabled"] != nil {
+		t.Errorf("auth data %q, at revision %s, want %d", slices.Sorted(maps.Keys(p.end.Auth)), got, status.AuthRevision)
+	}
+	left := &place{}
+	if _, err := migrate.File(t.Context(), file, left.begin, migrate.Options{WithoutAuth: true}, quiet{}); err != nil || len(left.end.Auth) > 0 {
+		t.Errorf("left behind: %v, %v", left.end.Auth, err)
 	}
 }
 

@@ -66,6 +66,19 @@ func (s *Source) Cluster(ctx context.Context) (uint64, error) {
 	return resp.Header.ClusterId, nil
 }
 
+// AuthRevision counts how often users, roles, and whether clients have to log in, have changed; unknown
+// where the source does not tell, as an etcd before 3.5.
+func (s *Source) AuthRevision(ctx context.Context) (revision uint64, known bool, err error) {
+	resp, err := s.client.AuthStatus(ctx)
+	if status.Code(err) == codes.Unimplemented {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("ask the source for its auth revision: %w", err)
+	}
+	return resp.AuthRevision, true, nil
+}
+
 // Save writes a snapshot with its digest to a new file.
 func (s *Source) Save(ctx context.Context, path string, progress Progress) (err error) {
 	progress.Step("reading a snapshot", 0)

@@ -67,7 +67,7 @@ func (t *importTool) command() *cobra.Command {
 	fs.BoolVar(&t.discard, "discard-interrupted", false, "remove what an interrupted import has brought, and start over")
 	fs.Int64Var(&t.bump, "bump-revision", 0, "how far to raise the revision, with --mark-compacted, so that clients read everything anew; of a file only")
 	fs.BoolVar(&t.markCompacted, "mark-compacted", false, "make everything before the raised revision unreadable; needed with --bump-revision")
-	fs.BoolVar(&t.withoutAuth, "without-auth", false, "leave users and roles of the source behind: tierd has none")
+	fs.BoolVar(&t.withoutAuth, "without-auth", false, "leave users and roles of the source behind: whoever reaches tierd may then do everything")
 	fs.BoolVar(&t.follow, "follow", false, "keep following the running etcd until a signal or --cut-over-when-idle")
 	fs.DurationVar(&t.idle, "cut-over-when-idle", 0, "with --follow, end when nothing was written to the source for so long; 0 waits for a signal")
 	fs.StringVar(&t.tempDir, "temp-dir", "", "folder for the snapshot of a running etcd while it is imported (default that of the system)")
@@ -132,9 +132,6 @@ func (t *importTool) importFile(ctx context.Context, path string) (err error) {
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	report := importReport{Source: path, Place: t.settings.name(), Notes: fileNotes(file.State(), t.withoutAuth)}
-	if err := migrate.CheckAuth(file.State(), t.options()); err != nil {
-		return err
-	}
 	if t.dryRun {
 		report.Outcome, report.DryRun = migrate.Planned(file.State(), t.options()), true
 		return report.print(t.out, t.output)
@@ -181,8 +178,8 @@ func explainImport(ctx context.Context, err error) error {
 		return usage("%v: an import needs a keyspace that does not exist, or is empty and not served; choose another name with --keyspace", err)
 	case errors.Is(err, router.ErrOtherRestore):
 		return usage("%v: repeat the command that was interrupted, or start over with --discard-interrupted", err)
-	case errors.Is(err, migrate.ErrAuth):
-		return usage("%v, and tierd has no users yet: import with --without-auth to leave them behind; then everybody who reaches tierd may read and write everything", err)
+	case errors.Is(err, migrate.ErrAuthChanged):
+		return fmt.Errorf("%w; start over with --discard-interrupted", err)
 	case errors.Is(err, migrate.ErrGap):
 		return fmt.Errorf("%w: the source was compacted faster than the import went on; start over with --discard-interrupted, with automatic compaction of the source off or slower meanwhile", err)
 	case errors.Is(err, etcdfile.ErrAltered), errors.Is(err, etcdfile.ErrNotDatabase):

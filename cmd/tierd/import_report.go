@@ -43,7 +43,7 @@ func fileNotes(s etcdfile.State, withoutAuth bool) []string {
 		notes = append(notes, fmt.Sprintf("alarms of the source are not imported: %s", strings.Join(s.Alarms, ", ")))
 	}
 	if withoutAuth && s.AuthEnabled {
-		notes = append(notes, "the source asks clients to log in, and tierd does not")
+		notes = append(notes, "the source asks clients to log in, and the import does not")
 	}
 	if withoutAuth && len(s.Users)+len(s.Roles) > 0 {
 		notes = append(notes, fmt.Sprintf("%d users and %d roles of the source are left behind", len(s.Users), len(s.Roles)))

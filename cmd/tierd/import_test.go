@@ -44,6 +44,9 @@ func (f *fakePlace) Close() error                               { f.closed = tru
 func (f *fakePlace) Leases(context.Context) ([]router.Lease, router.Revision, error) {
 	return f.end.Leases, f.end.Revision, nil
 }
+func (f *fakePlace) AuthData(context.Context) (router.AuthData, error) {
+	return router.AuthData{Fields: f.end.Auth}, nil
+}
 
 func (f *fakePlace) HashedHistory(_ context.Context, at router.Revision, yield func(router.Version) error) (router.HistoryInfo, error) {
 	for _, v := range f.versions[f.lose:] {

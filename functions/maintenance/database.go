@@ -23,6 +23,13 @@ func fill(ctx context.Context, file *etcdfile.Writer, api API, storageVersion st
 	if err := copyLeases(ctx, file, api); err != nil {
 		return info, err
 	}
+	auth, err := api.AuthData(ctx)
+	if err != nil {
+		return info, fmt.Errorf("read users and roles: %w", err)
+	}
+	if err := file.PutAuth(auth.Fields); err != nil {
+		return info, fmt.Errorf("copy users and roles: %w", err)
+	}
 	m := etcdfile.Meta{Revision: info.At, Compacted: info.Compacted, Term: api.Term(), StorageVersion: storageVersion}
 	if err := file.PutMeta(m); err != nil {
 		return info, fmt.Errorf("describe the database: %w", err)

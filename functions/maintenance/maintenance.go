@@ -39,6 +39,7 @@ type API interface {
 	History(ctx context.Context, at router.Revision, yield func(router.Version) error) (router.HistoryInfo, error)
 	HashedHistory(ctx context.Context, at router.Revision, yield func(router.Version) error) (router.HistoryInfo, error)
 	Leases(ctx context.Context) ([]router.Lease, router.Revision, error)
+	AuthData(ctx context.Context) (router.AuthData, error)
 	Status(ctx context.Context) (router.Status, error)
 	Alarms(ctx context.Context) ([]router.Alarm, error)
 	RaiseAlarm(ctx context.Context, a router.Alarm) error
