@@ -77,7 +77,7 @@ func (t *statusTool) look(ctx context.Context) liveState {
 		if err != nil {
 			return liveState{Why: err.Error()}
 		}
-		place.HotTier = hotTier{Endpoint: endpoint}
+		place.HotTier = hotTier{Endpoint: endpoint, Access: place.HotTier.Access}
 	}
 	ctx, cancel := context.WithTimeout(ctx, liveWait)
 	defer cancel()

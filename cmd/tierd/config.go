@@ -70,6 +70,7 @@ type hotTier struct {
 	// Binary is the private server's program, Endpoint the other's address.
 	Binary   string
 	Endpoint hot.Endpoint
+	Access   hotAccess
 }
 
 // keyspacePattern is what a keyspace may be called: its name is part of every
@@ -118,8 +119,12 @@ func (f *flags) checkHotTier(c *config) error {
 	if f.hotTier == "local" && c.ReplicaAcks > 0 {
 		return usage("--replica-acks needs a Redis with replicas, and --hot-tier local has none")
 	}
+	access, err := f.access.check()
+	if err != nil {
+		return err
+	}
 	if f.hotTier == "local" {
-		c.HotTier = hotTier{Local: true, Binary: f.redisServer}
+		c.HotTier = hotTier{Local: true, Binary: f.redisServer, Access: access}
 		return nil
 	}
 	if f.redisServer != "" {
@@ -130,12 +135,16 @@ func (f *flags) checkHotTier(c *config) error {
 	if err != nil {
 		return usage("--hot-tier is neither local nor a URL of a Redis: %v", err)
 	}
-	for _, other := range urls[1:] {
-		if _, err := hot.ParseEndpoint(other); err != nil {
+	all := []hot.Endpoint{address}
+	for _, text := range urls[1:] {
+		other, err := hot.ParseEndpoint(text)
+		if err != nil {
 			return usage("--hot-tier names a further endpoint that cannot be used: %v", err)
 		}
+		all = append(all, other)
 	}
-	c.HotTier = hotTier{Endpoint: address, Others: urls[1:]}
+	c.HotTier = hotTier{Endpoint: address, Others: urls[1:], Access: access}
+	c.Warnings = append(c.Warnings, c.HotTier.warnings(all)...)
 	return nil
 }
 

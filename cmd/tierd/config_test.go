@@ -172,7 +172,10 @@ func TestWarnings(t *testing.T) {
 		{[]string{"--watch-progress-notify-interval=10ms"}, "--watch-progress-notify-interval 10ms is too short and raised to 100ms"},
 		{[]string{"--object-tier=s3://bucket/prefix"}, ""},
 		{[]string{"--object-tier=none"}, "--object-tier none: no archive is written, and what Redis loses is lost"},
-		{[]string{"--hot-tier=redis://a", "--object-tier=file:///b"},
+		{[]string{"--hot-tier=redis://a:6379,rediss://:secret@b:6379", "--object-tier=s3://bucket"},
+			"--hot-tier redis://a:6379 is reached without TLS that proves who it is: whoever can see the traffic reads and changes everything\n" +
+				"the URL of rediss://b:6379 holds a password, which is written to the shard map in Redis as it is: leave it out, and give every frontend --hot-tier-password-file"},
+		{[]string{"--hot-tier=rediss://a", "--object-tier=file:///b"},
 			"the archive is written to file:///b, which other machines do not see: with more than one frontend give all the same --object-tier s3://"},
 	}
 	for _, c := range cases {

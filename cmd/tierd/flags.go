@@ -42,6 +42,7 @@ type flags struct {
 	archive archiveFlags
 	audit   auditFlags
 	tls     tlsFlags
+	access  accessFlags
 }
 
 const defaultClientURL = "http://localhost:2379"
@@ -62,6 +63,7 @@ func (f *flags) register(fs *pflag.FlagSet) {
 func (f *flags) registerTiers(fs *pflag.FlagSet) {
 	fs.StringVar(&f.keyspace, "keyspace", "default", "name of the keyspace to serve; frontends with the same one and the same Redis serve the same data")
 	fs.StringVar(&f.hotTier, "hot-tier", "local", `where the state lives: "local" runs a private redis-server in the data directory; or a URL, redis://, rediss:// or unix://, for a Redis Cluster redis+cluster://HOST or redis://HOST?addr=HOST2, for Sentinel redis://SENTINEL?master_name=NAME; further URLs after commas are endpoints that shards may be moved to`)
+	f.access.register(fs)
 	fs.IntVar(&f.replicaAcks, "replica-acks", 0, "replicas of each Redis that must have what a client is told before it is; 0 for a Redis without replicas, or with a durable log of its own")
 	fs.StringVar(&f.redisServer, "redis-server", "", `program for --hot-tier local (default "redis-server" or else "valkey-server")`)
 	fs.Int64Var(&f.recordCacheBytes, "record-cache-bytes", 128<<20, "memory for records that were read before, in bytes, so that they are not fetched from Redis again; 0 keeps none")

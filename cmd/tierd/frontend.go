@@ -56,8 +56,10 @@ type frontend struct {
 	certificates *certs.Metrics
 	tracing      trace.TracerProvider
 	redis        redis.UniversalClient
-	keyspace     *router.Keyspace
-	endpoint     *endpoint.Server
+	// access is how every Redis is reached.
+	access   hot.Access
+	keyspace *router.Keyspace
+	endpoint *endpoint.Server
 	// audit is nil if none is written.
 	audit *audit.Log
 	// archive is nil if none is written.
@@ -154,6 +156,13 @@ func (f *frontend) openTracing(ctx context.Context) error {
 // openRedis starts the private server, if it is wanted, and connects.
 func (f *frontend) openRedis(ctx context.Context) error {
 	address := f.config.HotTier.Endpoint
+	var err error
+	if f.access, err = f.openAccess(ctx); err != nil {
+		return err
+	}
+	if address, err = address.With(f.access); err != nil {
+		return err
+	}
 	if f.config.HotTier.Local {
 		server, err := hot.StartServer(ctx, hot.ServerSettings{
 			Dir:    filepath.Join(f.config.DataDir, "redis"),
@@ -224,7 +233,7 @@ func (f *frontend) openKeyspace(ctx context.Context) error {
 		return err
 	}
 	fleet, err := hot.NewFleet(hot.Settings{Keyspace: f.config.Keyspace, MemberID: memberID, RecordCacheBytes: f.config.RecordCacheBytes, ReplicaAcks: f.config.ReplicaAcks},
-		hot.Components{Redis: f.redis, Logger: f.logger, Random: rand.Reader, Observe: observe})
+		hot.Components{Redis: f.redis, Access: f.access, Logger: f.logger, Random: rand.Reader, Observe: observe})
 	if err != nil {
 		return fmt.Errorf("open the hot tier: %w", err)
 	}

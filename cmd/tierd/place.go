@@ -51,7 +51,7 @@ func newPlaceFlags(environ []string) *placeFlags {
 
 // placeNames are the flags shared with tierd serve.
 func placeNames() []string {
-	return []string{"keyspace", "hot-tier", "replica-acks", "data-dir", "name", "redis-server", "config-file"}
+	return append([]string{"keyspace", "hot-tier", "replica-acks", "data-dir", "name", "redis-server", "config-file"}, accessNames()...)
 }
 
 func (p *placeFlags) register(fs *pflag.FlagSet) {
@@ -120,6 +120,7 @@ type hotPlace struct {
 	settings placeSettings
 	logger   *slog.Logger
 	redis    redis.UniversalClient
+	access   hot.Access
 	// server is the private one; nil if the place is elsewhere.
 	server  *hot.Server
 	closers []func() error
@@ -149,7 +150,13 @@ func openPlace(ctx context.Context, s placeSettings, errOut io.Writer) (_ place,
 			err = errors.Join(err, p.Close())
 		}
 	}()
-	address := s.HotTier.Endpoint
+	if p.access, _, err = s.HotTier.Access.open(p.logger, nil); err != nil {
+		return nil, err
+	}
+	address, err := s.HotTier.Endpoint.With(p.access)
+	if err != nil {
+		return nil, err
+	}
 	if s.HotTier.Local {
 		if address, err = p.startServer(ctx); err != nil {
 			return nil, err
@@ -192,7 +199,7 @@ func (p *hotPlace) startServer(ctx context.Context) (address hot.Endpoint, err e
 func (p *hotPlace) fleet(member uint64, existing bool) (*hot.Fleet, error) {
 	fleet, err := hot.NewFleet(hot.Settings{
 		Keyspace: p.settings.Keyspace, MemberID: member, ReplicaAcks: p.settings.ReplicaAcks, Existing: existing,
-	}, hot.Components{Redis: p.redis, Logger: p.logger, Random: rand.Reader})
+	}, hot.Components{Redis: p.redis, Access: p.access, Logger: p.logger, Random: rand.Reader})
 	if err != nil {
 		return nil, fmt.Errorf("open the hot tier: %w", err)
 	}

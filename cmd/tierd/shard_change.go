@@ -50,6 +50,11 @@ func (t *shardTool) addCommand() *cobra.Command {
 			}
 			return t.change(changeJSON{Change: "add"}, would, "")
 		}
+		if address.HoldsPassword() {
+			if _, err := fmt.Fprintf(t.errOut, "tierd: warning: %s.\n", clearPassword(address)); err != nil {
+				return fmt.Errorf("print a warning: %w", err)
+			}
+		}
 		id, err := t.keyspace.AddEndpoint(ctx, args[0])
 		if err != nil {
 			return fmt.Errorf("add %s: %w", address, err)

@@ -18,7 +18,15 @@ import (
 func openShards(ctx context.Context, settings shardSettings) (_ shardMap, closeAll func() error, err error) {
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	hot.UseLogger(logger)
-	redis := settings.HotTier.Endpoint.NewClient()
+	access, _, err := settings.HotTier.Access.open(logger, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	address, err := settings.HotTier.Endpoint.With(access)
+	if err != nil {
+		return nil, nil, err
+	}
+	redis := address.NewClient()
 	closers := []func() error{redis.Close}
 	closeAll = func() error { return closeBackwards(closers) }
 	defer func() {
@@ -36,7 +44,7 @@ func openShards(ctx context.Context, settings shardSettings) (_ shardMap, closeA
 		return nil, nil, err
 	}
 	fleet, err := hot.NewFleet(hot.Settings{Keyspace: settings.Keyspace, MemberID: id, ReplicaAcks: settings.ReplicaAcks, Existing: true},
-		hot.Components{Redis: redis, Logger: logger, Random: rand.Reader})
+		hot.Components{Redis: redis, Access: access, Logger: logger, Random: rand.Reader})
 	if err != nil {
 		return nil, nil, fmt.Errorf("open the hot tier: %w", err)
 	}

@@ -21,7 +21,7 @@ type shardSettings struct {
 
 // sharedSettings are the flags of tierd serve that the shard commands have too.
 func sharedSettings() []string {
-	return []string{"keyspace", "hot-tier", "replica-acks", "config-file"}
+	return append([]string{"keyspace", "hot-tier", "replica-acks", "config-file"}, accessNames()...)
 }
 
 // settings reads the settings from where tierd serve reads them, so that one file or

@@ -57,7 +57,7 @@ func TestSettingsThatCannotWork(t *testing.T) {
 		"max-request-bytes":            func(s *Settings) { s.MaxRequestBytes = 0 },
 		"max-request-bytes is 3000000": func(s *Settings) { s.MaxRequestBytes = 3_000_000_000 },
 		"max-txn-ops":                  func(s *Settings) { s.MaxTxnOps = 0 },
-		"there is no certificate":            func(s *Settings) { s.ListenClientURLs[0].Scheme = "https" },
+		"there is no certificate":      func(s *Settings) { s.ListenClientURLs[0].Scheme = "https" },
 		"scheme must be":               func(s *Settings) { s.ListenClientURLs[0].Scheme = "ftp" },
 		"has no path":                  func(s *Settings) { s.ListenMetricsURLs[0].Path = "/metrics" },
 		"in use":                       func(s *Settings) { s.ListenMetricsURLs[0].Host = taken.Addr().String() },

@@ -74,6 +74,8 @@ type Components struct {
 	// Sequencer is the home shard's client, for those of other shards.
 	Sequencer *Client
 	Logger    *slog.Logger
+	// Access is how the endpoints of other shards are reached.
+	Access Access
 	// Refill may be nil.
 	Refill Refill
 	// Random is read for incarnations, the cluster id and lane names.

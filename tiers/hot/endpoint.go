@@ -21,6 +21,13 @@ const (
 	endpointClientName   = "tierd"
 )
 
+// How a silent connection with TLS is found to be broken; those without get the same from the driver.
+const (
+	keepaliveIdle     = 30 * time.Second
+	keepaliveInterval = 5 * time.Second
+	keepaliveCount    = 3
+)
+
 // endpointKind says how the servers behind an endpoint are arranged.
 type endpointKind int
 
@@ -45,6 +52,9 @@ type Endpoint struct {
 	sentinel redis.FailoverOptions
 	// display is the URL without user, password and parameters.
 	display string
+	// urlHost is the URL's host; empty for a socket.
+	urlHost string
+	access  Access
 }
 
 // refusedParameters are parameters of go-redis that would break a promise: a
@@ -73,8 +83,8 @@ func refusedParameters() map[string]string {
 //	                                              the Sentinels', username= and
 //	                                              password= are Redis'
 //
-// rediss:// and rediss+cluster:// speak TLS and trust the system's roots. An
-// error is one sentence that never holds the password.
+// rediss:// and rediss+cluster:// speak TLS and trust the system's roots, or what
+// With says. An error is one sentence that never holds the password.
 func ParseEndpoint(rawURL string) (Endpoint, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -93,7 +103,7 @@ func ParseEndpoint(rawURL string) (Endpoint, error) {
 			return Endpoint{}, fmt.Errorf("the Redis URL must not set %q: %s", name, why)
 		}
 	}
-	e := Endpoint{kind: kindOf(u), display: u.Scheme + "://" + u.Host}
+	e := Endpoint{kind: kindOf(u), display: u.Scheme + "://" + u.Host, urlHost: hostOf(u)}
 	if u.Scheme == "unix" {
 		e.display = "unix://" + u.Path
 	}
@@ -180,6 +190,7 @@ func withDefault[T comparable](value, fallback T) T {
 
 func (e Endpoint) singleOptions() *redis.Options {
 	o := e.single
+	o.CredentialsProviderContext = e.credentials(o.Username, o.Password)
 	o.MaxRetries = -1
 	o.DialerRetries = 1 // whoever calls has pauses of its own
 	o.Protocol = 3
@@ -188,6 +199,7 @@ func (e Endpoint) singleOptions() *redis.Options {
 	o.ClientName = withDefault(o.ClientName, endpointClientName)
 	o.PoolSize = withDefault(o.PoolSize, endpointPoolSize)
 	o.DialTimeout = withDefault(o.DialTimeout, endpointDialTimeout)
+	o.Dialer = e.dialer(o.DialTimeout)
 	o.ReadTimeout = withDefault(o.ReadTimeout, endpointReadTimeout)
 	o.WriteTimeout = withDefault(o.WriteTimeout, endpointWriteTimeout)
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
@@ -196,6 +208,7 @@ func (e Endpoint) singleOptions() *redis.Options {
 
 func (e Endpoint) clusterOptions() *redis.ClusterOptions {
 	o := e.cluster
+	o.CredentialsProviderContext = e.credentials(o.Username, o.Password)
 	o.MaxRetries = -1
 	o.DialerRetries = 1 // whoever calls has pauses of its own
 	// go-redis spends redirects on broken connections too, which would repeat a
@@ -207,6 +220,7 @@ func (e Endpoint) clusterOptions() *redis.ClusterOptions {
 	o.ClientName = withDefault(o.ClientName, endpointClientName)
 	o.PoolSize = withDefault(o.PoolSize, endpointPoolSize)
 	o.DialTimeout = withDefault(o.DialTimeout, endpointDialTimeout)
+	o.Dialer = e.dialer(o.DialTimeout)
 	o.ReadTimeout = withDefault(o.ReadTimeout, endpointReadTimeout)
 	o.WriteTimeout = withDefault(o.WriteTimeout, endpointWriteTimeout)
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
@@ -223,6 +237,7 @@ func (e Endpoint) sentinelOptions() *redis.FailoverOptions {
 	o.ClientName = withDefault(o.ClientName, endpointClientName)
 	o.PoolSize = withDefault(o.PoolSize, endpointPoolSize)
 	o.DialTimeout = withDefault(o.DialTimeout, endpointDialTimeout)
+	o.Dialer = e.dialer(o.DialTimeout)
 	o.ReadTimeout = withDefault(o.ReadTimeout, endpointReadTimeout)
 	o.WriteTimeout = withDefault(o.WriteTimeout, endpointWriteTimeout)
 	return &o

@@ -61,6 +61,9 @@ func (f *Fleet) connect(url string) (redis.UniversalClient, error) {
 	if err != nil {
 		return nil, err
 	}
+	if endpoint, err = endpoint.With(f.parts.Access); err != nil {
+		return nil, err
+	}
 	f.redis[url] = endpoint.NewClient()
 	return f.redis[url], nil
 }
