@@ -66,10 +66,23 @@ func scramble(t testing.TB, k *router.Keyspace, random *mathrand.Rand, steps int
 			t.Fatal(err)
 		}
 		if i == steps/2 {
+			setUser(t, k, fmt.Sprint("user", i), "bcrypt\x00\xff")
 			if _, err := k.Compact(ctx, k.LastRevision()-7, true); err != nil {
 				t.Fatal(err)
 			}
 		}
+	}
+}
+
+// setUser changes the auth data.
+func setUser(t testing.TB, k *router.Keyspace, name, value string) {
+	t.Helper()
+	data, err := k.AuthData(t.Context())
+	if err == nil {
+		err = k.ChangeAuth(t.Context(), data.Version, router.AuthChange{Set: map[string][]byte{router.AuthUser + name: []byte(value)}})
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -104,6 +117,11 @@ func sameState(t testing.TB, want, got *router.Keyspace, from router.Revision) {
 		if diff := cmp.Diff(a.Kvs, b.Kvs, protocmp.Transform()); diff != "" {
 			t.Fatalf("the state at revision %d differs:\n%s", at, diff)
 		}
+	}
+	wanted, err1 := want.AuthData(t.Context())
+	auth, err2 := got.AuthData(t.Context())
+	if diff := cmp.Diff(wanted.Fields, auth.Fields); diff != "" || err1 != nil || err2 != nil {
+		t.Fatalf("the auth data differ (%v, %v):\n%s", err1, err2, diff)
 	}
 	leases, _, err := want.Leases(t.Context())
 	if err != nil {
@@ -142,7 +160,11 @@ func bring(t testing.TB, client redis.UniversalClient, all []router.Version, fro
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.End(ctx, router.RestoreEnd{Revision: info.At, Compacted: info.Compacted, Leases: leases}); err != nil {
+	auth, err := from.AuthData(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.End(ctx, router.RestoreEnd{Revision: info.At, Compacted: info.Compacted, Leases: leases, Auth: auth.Fields}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -198,6 +220,7 @@ func scramble2(t testing.TB, k *router.Keyspace) {
 	if _, err := k.LeaseRevoke(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
+	setUser(t, k, "another", "later")
 	if _, err := k.Compact(t.Context(), k.LastRevision()-10, true); err != nil {
 		t.Fatal(err)
 	}
