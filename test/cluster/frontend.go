@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"io/fs"
@@ -28,6 +29,7 @@ type Frontend struct {
 	name    string
 	dataDir string
 	port    int
+	tls     *tls.Config
 }
 
 // FrontendOptions are the choices a test has. Only the zero value of HotTier has a
@@ -41,6 +43,9 @@ type FrontendOptions struct {
 	DataDir string
 	// Race runs a binary built with the race detector, whose reports fail the test.
 	Race bool
+	// TLS is how this package itself reaches the frontend, which then serves https; Args
+	// have to say with which certificate. nil for http.
+	TLS *tls.Config
 	// Args are added to the command line.
 	Args []string
 	// Env is added to the environment.
@@ -66,7 +71,7 @@ func NewFrontend(tb testing.TB, options FrontendOptions) *Frontend {
 	if options.DataDir == "" {
 		options.DataDir = filepath.Join(logDir, "data")
 	}
-	f := &Frontend{tb: tb, name: options.Name, dataDir: options.DataDir, port: FreePort(tb)}
+	f := &Frontend{tb: tb, name: options.Name, dataDir: options.DataDir, port: FreePort(tb), tls: options.TLS}
 	var env []string
 	if options.HotTier == "" {
 		env = append(env, "TIERD_REDIS_SERVER="+redisServer())
@@ -103,7 +108,15 @@ func (f *Frontend) arguments(options FrontendOptions) []string {
 func (f *Frontend) Name() string { return f.name }
 
 // Endpoint is the client URL, the same over restarts.
-func (f *Frontend) Endpoint() string { return localURL(f.port) }
+func (f *Frontend) Endpoint() string {
+	if f.tls != nil {
+		return "https://" + f.Address()
+	}
+	return localURL(f.port)
+}
+
+// Address is host and port that clients are served on.
+func (f *Frontend) Address() string { return localAddress(f.port) }
 
 // DataDir is the frontend's data folder.
 func (f *Frontend) DataDir() string { return f.dataDir }
@@ -142,7 +155,7 @@ func (f *Frontend) AwaitReady() {
 
 // Ready asks /readyz once.
 func (f *Frontend) Ready() error {
-	client := &http.Client{Timeout: probeBound, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Timeout: probeBound, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: f.tls}}
 	response, err := client.Get(f.Endpoint() + "/readyz")
 	if err != nil {
 		return err
@@ -177,14 +190,21 @@ func (f *Frontend) Stop() {
 // Client returns an etcd client of this frontend alone, closed with the test.
 func (f *Frontend) Client() *clientv3.Client {
 	f.tb.Helper()
-	return Dial(f.tb, f.Endpoint())
+	return DialTLS(f.tb, f.tls, f.Endpoint())
 }
 
 // Dial returns an etcd client of the endpoints, closed with the test.
 func Dial(tb testing.TB, endpoints ...string) *clientv3.Client {
 	tb.Helper()
+	return DialTLS(tb, nil, endpoints...)
+}
+
+// DialTLS is Dial for endpoints that serve https, unless config is nil.
+func DialTLS(tb testing.TB, config *tls.Config, endpoints ...string) *clientv3.Client {
+	tb.Helper()
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints:   endpoints,
+		TLS:         config,
 		DialTimeout: dialBound,
 		Logger:      quietLogger(),
 	})

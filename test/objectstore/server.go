@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -17,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/tierd/tierd/test/cluster"
+	"github.com/tierd/tierd/test/pki"
 	"github.com/tierd/tierd/tiers/object"
 )
 
@@ -36,16 +38,26 @@ type Server struct {
 	// Process can be killed, paused and started again; what was stored stays.
 	Process *cluster.Process
 	port    int
+	// authority has signed the server's certificate; nil without TLS.
+	authority *pki.Authority
 }
 
 // Start starts a server with an empty bucket, stopped when the test ends.
-func Start(tb testing.TB) *Server {
+func Start(tb testing.TB) *Server { tb.Helper(); return startAny(tb, nil) }
+
+// StartTLS is Start for a server that speaks TLS, by a certificate of the authority.
+func StartTLS(tb testing.TB, authority *pki.Authority) *Server {
+	tb.Helper()
+	return startAny(tb, authority)
+}
+
+func startAny(tb testing.TB, authority *pki.Authority) *Server {
 	tb.Helper()
 	path := Build(tb)
 	var err error
 	for range startAttempts {
 		var s *Server
-		if s, err = start(tb, path); err == nil {
+		if s, err = start(tb, path, authority); err == nil {
 			return s
 		}
 	}
@@ -54,20 +66,24 @@ func Start(tb testing.TB) *Server {
 }
 
 // start tries one port, which somebody else may take before the server does.
-func start(tb testing.TB, path string) (*Server, error) {
+func start(tb testing.TB, path string, authority *pki.Authority) (*Server, error) {
 	tb.Helper()
 	root := cluster.Folder(tb)
-	s := &Server{port: cluster.FreePort(tb)}
+	s := &Server{port: cluster.FreePort(tb), authority: authority}
 	for _, dir := range []string{"data", "iam", "versions"} {
 		if err := os.Mkdir(filepath.Join(root, dir), 0o700); err != nil {
 			return nil, err
 		}
 	}
+	args := []string{"--access", accessKey, "--secret", secretKey, "--region", region,
+		"--port", s.address(), "--iam-dir", filepath.Join(root, "iam"), "--quiet"}
+	if authority != nil {
+		own := authority.Server("versitygw")
+		args = append(args, "--cert", own.Cert, "--key", own.Key)
+	}
 	s.Process = cluster.NewProcess(tb, cluster.Command{
 		Name: "versitygw", Path: path, LogDir: root,
-		Args: []string{"--access", accessKey, "--secret", secretKey, "--region", region,
-			"--port", s.address(), "--iam-dir", filepath.Join(root, "iam"), "--quiet",
-			"posix", "--versioning-dir", filepath.Join(root, "versions"), filepath.Join(root, "data")},
+		Args: append(args, "posix", "--versioning-dir", filepath.Join(root, "versions"), filepath.Join(root, "data")),
 	})
 	s.Process.Start()
 	return s, cluster.Poll(startBound, s.makeBucket)
@@ -82,7 +98,11 @@ func (s *Server) makeBucket() error {
 	connection.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), startBound)
 	defer cancel()
-	client := s3.New(s3.Options{Region: region, BaseEndpoint: aws.String(s.Endpoint()), UsePathStyle: true, Credentials: Credentials()})
+	options := s3.Options{Region: region, BaseEndpoint: aws.String(s.Endpoint()), UsePathStyle: true, Credentials: Credentials()}
+	if s.authority != nil {
+		options.HTTPClient = &http.Client{Transport: &http.Transport{TLSClientConfig: s.authority.TLS(pki.Pair{}), DisableKeepAlives: true}}
+	}
+	client := s3.New(options)
 	if _, err = client.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(Bucket)}); err != nil {
 		if _, head := client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: aws.String(Bucket)}); head == nil {
 			return nil
@@ -101,7 +121,12 @@ func (s *Server) Restart(tb testing.TB) {
 func (s *Server) address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
 
 // Endpoint is the server's URL.
-func (s *Server) Endpoint() string { return "http://" + s.address() }
+func (s *Server) Endpoint() string {
+	if s.authority != nil {
+		return "https://" + s.address()
+	}
+	return "http://" + s.address()
+}
 
 // Location is a place in the server's bucket.
 func (s *Server) Location(prefix string) object.Location { return LocationAt(s.Endpoint(), prefix) }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/tierd/tierd/test/objectstore"
+	"github.com/tierd/tierd/test/pki"
 	"github.com/tierd/tierd/tiers/object"
 )
 
@@ -46,5 +47,39 @@ func TestEnvironment(t *testing.T) {
 	location.Endpoint = ""
 	if _, err := object.Open(t.Context(), location, object.Options{}); err == nil || !strings.Contains(err.Error(), "AWS_REGION") {
 		t.Fatalf("without a region: got %v", err)
+	}
+}
+
+// TestAuthorities: a store whose certificate comes from an authority that the system does not know is reached with
+// AWS_CA_BUNDLE, and not without.
+func TestAuthorities(t *testing.T) {
+	authority := pki.New(t, t.TempDir(), "authority")
+	location, err := object.ParseLocation(objectstore.StartTLS(t, authority).URL("p"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range objectstore.Env() {
+		name, value, _ := strings.Cut(entry, "=")
+		t.Setenv(name, value)
+	}
+	for bundle, want := range map[string]string{
+		authority.File(): "", "": "unknown authority", pki.New(t, t.TempDir(), "another").File(): "unknown authority",
+	} {
+		t.Setenv("AWS_CA_BUNDLE", bundle)
+		store, err := object.Open(t.Context(), location, object.Options{Limits: object.Limits{Attempts: 1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = store.Replace(t.Context(), "a", []byte("x"))
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("with the bundle %q: got %v, want %q", bundle, err, want)
+		}
+		if err := store.(io.Closer).Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Setenv("AWS_CA_BUNDLE", t.TempDir()+"/missing")
+	if _, err := object.Open(t.Context(), location, object.Options{}); err == nil || !strings.Contains(err.Error(), "missing") {
+		t.Errorf("with a bundle that is not there: got %v", err)
 	}
 }
