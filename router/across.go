@@ -248,7 +248,12 @@ func (c *crossing) plan(ctx context.Context, p planned) (hot.Outcome, Revision, 
 		l := c.locked[s.id]
 		part := planPart{Shard: s.id}
 		if effects := p.effects[s.id]; len(effects) > 0 {
-			part.Position, part.Effects = l.Tail+1, hot.PackEffects(effects)
+			sealed, err := s.client.SealEffects(ctx, hot.PackEffects(effects))
+			if err != nil {
+				c.release(ctx)
+				return 0, 0, fmt.Errorf("plan: %w", translate(err))
+			}
+			part.Position, part.Effects = l.Tail+1, sealed
 			part.Begun = leasesOf(effects)
 		}
 		if p.ended != 0 {

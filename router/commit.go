@@ -173,10 +173,12 @@ func (l *commitLane) again(ctx context.Context, batch []*commitItem, err error) 
 }
 
 // errAcross says that a transaction concerns several shards; errRead that it would
-// change nothing, and is to be answered by a read.
+// change nothing, and is to be answered by a read; errSealed that it compares what only a
+// frontend can.
 var (
 	errAcross = errors.New("the transaction concerns several shards")
 	errRead   = errors.New("the transaction changes nothing")
+	errSealed = errors.New("the transaction compares a sealed value")
 )
 
 // commit decides one transaction, on the shard that has all its keys; errAcross if there
@@ -210,6 +212,9 @@ func (k *Keyspace) commit(ctx context.Context, t *hot.Transaction) (committed, e
 		if err != nil {
 			return committed{}, err
 		}
+		if result.Err != nil {
+			return result, fmt.Errorf("it was committed at revision %d, but what it read is not to be had: %w", result.Revision, translate(result.Err))
+		}
 		return result, k.refused(ctx, s, result.Outcome)
 	}
 }
@@ -226,6 +231,8 @@ func (k *Keyspace) refused(ctx context.Context, s *shard, o hot.Outcome) error {
 		return errAcross
 	case hot.OutcomeRead:
 		return errRead
+	case hot.OutcomeSealed:
+		return errSealed
 	case hot.OutcomeKeyNotFound:
 		return ErrKeyNotFound
 	case hot.OutcomeNoSpace:
@@ -253,6 +260,7 @@ func translate(err error) error {
 		{hot.ErrLeaseNotFound, ErrLeaseNotFound}, {hot.ErrLeaseExists, ErrLeaseExists}, {hot.ErrNoSpace, ErrNoSpace},
 		{hot.ErrMissing, ErrCorrupt}, {hot.ErrStaleMap, errStaleMap}, {hot.ErrGone, errStaleMap}, {hot.ErrLocked, ErrUnavailable}, {hot.ErrTicket, ErrUnavailable},
 		{hot.ErrKeyspaceExists, ErrKeyspaceExists}, {hot.ErrOtherRestore, ErrOtherRestore}, {hot.ErrRestoring, ErrRestoring}, {hot.ErrFenced, ErrFenced},
+		{hot.ErrSealAltered, ErrCorrupt}, {hot.ErrSealKey, ErrUnavailable},
 	}
 	for _, p := range pairs {
 		if errors.Is(err, p.from) {

@@ -61,6 +61,9 @@ type Components struct {
 	Metrics prometheus.Registerer
 	// Random is where ids come from.
 	Random io.Reader
+	// Sealing is the Sealer that Fleet was made with; nil for none, which opens no keyspace whose
+	// values are sealed.
+	Sealing Sealing
 	// Archived, if set, gives the last revision that the archive has of the keyspace with a cluster id: a
 	// witness when Redis has come back.
 	Archived func(ctx context.Context, cluster uint64) (Revision, error)
@@ -75,6 +78,7 @@ type Keyspace struct {
 	logger   *slog.Logger
 	entropy  io.Reader
 	metrics  metrics
+	sealing  Sealing
 	archived func(ctx context.Context, cluster uint64) (Revision, error)
 
 	leases    *queue[leaseRequest, leaseAnswer]
@@ -130,8 +134,8 @@ func Open(ctx context.Context, settings Settings, components Components) (*Keysp
 	working, abort := context.WithCancel(context.Background())
 	k := &Keyspace{
 		settings: settings, fleet: components.Fleet, hot: components.Fleet.Home(), logger: components.Logger, entropy: components.Random,
-		archived: components.Archived,
-		stopped:  make(chan struct{}), quiet: make(chan struct{}), working: working, abort: abort, sweepNow: make(chan struct{}, 1),
+		archived: components.Archived, sealing: components.Sealing,
+		stopped: make(chan struct{}), quiet: make(chan struct{}), working: working, abort: abort, sweepNow: make(chan struct{}, 1),
 		shards: make(map[hot.Shard]*shard), locks: make(map[hot.Token]seenLock), crossing: make(chan struct{}, 1),
 	}
 	var err error
@@ -140,6 +144,9 @@ func Open(ctx context.Context, settings Settings, components Components) (*Keysp
 		return nil, err
 	}
 	k.hot.HearWitnesses(k.witnessed)
+	if k.sealing != nil {
+		k.sealing.OnUnknownKey(k.rereadSealing)
+	}
 	if err := k.beat(ctx); err != nil {
 		abort()
 		return nil, fmt.Errorf("open keyspace %s: %w", settings.Keyspace, err)

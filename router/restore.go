@@ -37,6 +37,10 @@ type RestoreStart struct {
 	// Floor is the first revision of which all changes are brought; -1 or 0 if all ever made
 	// are. Versions below it are those that were alive then.
 	Floor Revision
+	// Sealing is the Sealer that the fleet was made with; nil for none. Seal, if set, gives the
+	// setting by which values are sealed: they are before they reach Redis.
+	Sealing Sealing
+	Seal    func(ctx context.Context, text string) (string, error)
 }
 
 // RestoreEnd is what a restored keyspace has besides its versions.
@@ -83,6 +87,9 @@ func Restore(ctx context.Context, fleet *hot.Fleet, start RestoreStart) (*Restor
 	if r.resumed, r.loaded, err = r.hot.BeginRestore(ctx, start.ID, r.start.Floor); err != nil {
 		return nil, fmt.Errorf("begin to restore: %w", translate(err))
 	}
+	if err := r.seal(ctx); err != nil {
+		return nil, fmt.Errorf("begin to restore: %w", err)
+	}
 	r.batch.Number = 1
 	r.batches = make(chan hot.RestoreBatch, restoreBatches)
 	sending, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -90,6 +97,29 @@ func Restore(ctx context.Context, fleet *hot.Fleet, start RestoreStart) (*Restor
 	r.done = make(chan struct{})
 	go r.send(sending, r.batches)
 	return r, nil
+}
+
+// seal settles whether values are sealed: a restoration that is gone on with has what it began with.
+func (r *Restoration) seal(ctx context.Context) error {
+	text, err := r.hot.RestoreText(ctx, r.start.ID, sealingText, "")
+	if err != nil {
+		return translate(err)
+	}
+	if text == "" && r.start.Seal != nil {
+		if text, err = r.start.Seal(ctx, ""); err != nil {
+			return err
+		}
+		if text, err = r.hot.RestoreText(ctx, r.start.ID, sealingText, text); err != nil {
+			return translate(err)
+		}
+	}
+	if r.start.Sealing == nil {
+		if text != "" {
+			return fmt.Errorf("values of what is restored are sealed: %w", hot.ErrSealKey)
+		}
+		return nil
+	}
+	return translate(r.start.Sealing.Configure(ctx, text))
 }
 
 // Resumed is how many versions a restoration before this one of the same ID has brought. All are added

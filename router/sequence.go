@@ -72,6 +72,9 @@ func (k *Keyspace) reloadMap(ctx context.Context) error {
 	if err != nil {
 		return translate(err)
 	}
+	if err := k.configureSealing(ctx, texts[sealingText]); err != nil {
+		return err
+	}
 	next, err := readMap(versions, texts)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInternal, err)

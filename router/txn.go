@@ -70,7 +70,7 @@ func (k *Keyspace) Txn(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, 
 	if readOnly(r) {
 		return k.evaluateOnly(ctx, r, 0)
 	}
-	compiled, ok := compile(r)
+	compiled, ok := compile(r, !k.hot.Seals())
 	if !ok {
 		return k.evaluateAndCommit(ctx, r)
 	}
@@ -78,6 +78,9 @@ func (k *Keyspace) Txn(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, 
 		result, err := k.commit(ctx, compiled)
 		if errors.Is(err, errAcross) {
 			return k.across(ctx, r)
+		}
+		if errors.Is(err, errSealed) {
+			return k.evaluateAndCommit(ctx, r)
 		}
 		if errors.Is(err, errRead) {
 			resp, unchanged, err := k.evaluateRead(ctx, r)
@@ -133,10 +136,14 @@ func readOnly(r *pb.TxnRequest) bool {
 	return true
 }
 
-// compile turns a transaction into one call, if it can be.
-func compile(r *pb.TxnRequest) (*hot.Transaction, bool) {
+// compile turns a transaction into one call, if it can be. Redis compares values only
+// where they are plain.
+func compile(r *pb.TxnRequest, plain bool) (*hot.Transaction, bool) {
 	t := &hot.Transaction{Conditions: make([]hot.Condition, 0, len(r.Compare))}
 	for _, c := range r.Compare {
+		if c.Target == pb.Compare_VALUE && !plain {
+			return nil, false
+		}
 		condition, ok := compileCompare(c)
 		if !ok {
 			return nil, false

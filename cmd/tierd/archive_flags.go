@@ -33,8 +33,8 @@ func newSourceFlags(environ []string) *sourceFlags {
 	return &sourceFlags{placeFlags: newPlaceFlags(environ)}
 }
 
-// archiveNames are the flags shared with tierd serve that say where the archive is and with which key.
-func archiveNames() []string { return []string{"object-tier", "archive-key-file", "archive-kms-key"} }
+// archiveNames are the flags shared with tierd serve that say where the archive is.
+func archiveNames() []string { return []string{"object-tier"} }
 
 // register declares the flags; withFrom says that the command has --from.
 func (f *sourceFlags) register(fs *pflag.FlagSet, withFrom bool) {
@@ -71,9 +71,7 @@ func (f *sourceFlags) archived(cmd *cobra.Command) (s sourceSettings, err error)
 		return s, err
 	}
 	s.Keyspace, s.Timeline = s.Place.Keyspace, f.timeline
-	if s.Key, err = f.serve.archive.key(s.Place.DataDir); err != nil {
-		return s, err
-	}
+	s.Key = s.Place.Key
 	name, text := "--object-tier", f.serve.objectTier
 	if f.from != "" {
 		name, text = "--from", f.from

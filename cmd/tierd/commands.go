@@ -33,7 +33,7 @@ func newRootCommand(environ []string) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd.CommandPath(), err) })
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(newServeCommand(environ), newShardTool(environ, openShards).root(),
-		newShardTool(environ, openShards).recoverCommand(), newImportTool(environ, openPlace).command(), newExportTool(environ, openPlace).command(),
+		newShardTool(environ, openShards).recoverCommand(), newSealCommand(environ), newImportTool(environ, openPlace).command(), newExportTool(environ, openPlace).command(),
 		newRestoreTool(environ, openPlace).command(), newBackupCommand(environ, openPlace),
 		newHistoryCommand(environ), newGetCommand(environ), newDiffCommand(environ), newUndoCommand(environ), newBranchCommand(environ, openPlace), newVersionCommand())
 	return root

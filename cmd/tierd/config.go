@@ -44,6 +44,7 @@ type config struct {
 	HotTier             hotTier
 	ObjectTier          object.Location
 	Archive             archiveSettings
+	Seal                sealSettings
 	AdvertiseClientURLs []string
 	Endpoint            endpoint.Settings
 	// TLS is nil if no address is one with TLS.
@@ -164,7 +165,10 @@ func (f *flags) checkObjectTier(c *config) error {
 	if location.Kind == object.KindFile && !c.HotTier.Local {
 		c.Warnings = append(c.Warnings, fmt.Sprintf("the archive is written to %s, which other machines do not see: with more than one frontend give all the same --object-tier s3://", location))
 	}
-	c.Archive, err = f.archive.check(c.DataDir)
+	if c.Archive, err = f.archive.check(c.DataDir); err != nil {
+		return err
+	}
+	c.Seal, err = f.seal.check()
 	return err
 }
 

@@ -43,6 +43,7 @@ type flags struct {
 	audit   auditFlags
 	tls     tlsFlags
 	access  accessFlags
+	seal    sealFlags
 }
 
 const defaultClientURL = "http://localhost:2379"
@@ -71,6 +72,7 @@ func (f *flags) registerTiers(fs *pflag.FlagSet) {
 	fs.DurationVar(&f.balanceInterval, "balance-interval", balance.DefaultSettings().Interval, "how often shards are looked at to balance them, at least 1s")
 	fs.StringVar(&f.objectTier, "object-tier", "", `where the archive lives: file://DIR, s3://bucket/prefix?region=R&endpoint=URL&path-style=true, or none; sse=AES256, sse=aws:kms or sse=aws:kms:KEY asks S3 to encrypt, too (default "file://${data-dir}/objects")`)
 	f.archive.register(fs)
+	f.seal.register(fs)
 }
 
 // registerEndpoint declares the flags of the client side.

@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
+	"github.com/tierd/tierd/backup/vault"
 	"github.com/tierd/tierd/functions/archive"
 	"github.com/tierd/tierd/functions/audit"
 	"github.com/tierd/tierd/functions/balance"
@@ -64,6 +65,8 @@ type frontend struct {
 	audit *audit.Log
 	// archive is nil if none is written.
 	archive *archiveTier
+	// vault seals values.
+	vault *vault.Vault
 
 	// closers undo the steps of open, the last one first.
 	closers []closer
@@ -232,8 +235,9 @@ func (f *frontend) openKeyspace(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	f.vault = newVault(f.config.Keyspace, f.config.DataDir, f.config.Archive, f.config.Seal.Values)
 	fleet, err := hot.NewFleet(hot.Settings{Keyspace: f.config.Keyspace, MemberID: memberID, RecordCacheBytes: f.config.RecordCacheBytes, ReplicaAcks: f.config.ReplicaAcks},
-		hot.Components{Redis: f.redis, Access: f.access, Logger: f.logger, Random: rand.Reader, Observe: observe})
+		hot.Components{Redis: f.redis, Access: f.access, Logger: f.logger, Random: rand.Reader, Observe: observe, Sealer: f.vault})
 	if err != nil {
 		return fmt.Errorf("open the hot tier: %w", err)
 	}
@@ -249,11 +253,14 @@ func (f *frontend) openKeyspace(ctx context.Context) error {
 		Keyspace: f.config.Keyspace, Name: f.config.Name, ClientURLs: f.config.AdvertiseClientURLs,
 		MemberID: memberID, QuotaBytes: f.config.QuotaBytes, RequestTimeout: requestTimeout,
 		Step: f.config.Step,
-	}, router.Components{Fleet: fleet, Logger: f.logger, Metrics: f.metrics, Random: rand.Reader, Archived: archived})
+	}, router.Components{Fleet: fleet, Logger: f.logger, Metrics: f.metrics, Random: rand.Reader, Archived: archived, Sealing: f.vault})
 	if err != nil {
-		return err
+		return explainSealing(err)
 	}
 	f.onClose("the keyspace", f.keyspace.Close)
+	if err := f.sealValues(ctx); err != nil {
+		return err
+	}
 	for _, url := range f.config.HotTier.Others {
 		if _, err := f.keyspace.AddEndpoint(ctx, url); err != nil {
 			return fmt.Errorf("add an endpoint of --hot-tier: %w", err)
@@ -325,6 +332,10 @@ func (f *frontend) openJobs(ctx context.Context) error {
 		leads := func() bool { return f.keyspace.LeaderID() == f.keyspace.Self().ID }
 		balance.Loop(ctx, balance.Components{Topologist: f.keyspace, Logger: f.logger, Now: time.Now, After: time.After, Leader: leads}, f.config.Balance)
 	})
+	if err := f.startReseal(ctx, &running); err != nil {
+		cancel()
+		return err
+	}
 	f.onClose("the scheduled jobs", func(context.Context) error {
 		cancel()
 		running.Wait()

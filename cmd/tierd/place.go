@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/tierd/tierd/backup/migrate"
+	"github.com/tierd/tierd/backup/vault"
 	"github.com/tierd/tierd/router"
 	"github.com/tierd/tierd/tiers/hot"
 )
@@ -27,6 +28,9 @@ type placeSettings struct {
 	DataDir     string
 	ReplicaAcks int
 	Step        func(string)
+	// Key is the master key, of sealed values too; Seal says that they are to be.
+	Key  archiveSettings
+	Seal bool
 }
 
 // name is the place in a sentence.
@@ -51,7 +55,7 @@ func newPlaceFlags(environ []string) *placeFlags {
 
 // placeNames are the flags shared with tierd serve.
 func placeNames() []string {
-	return append([]string{"keyspace", "hot-tier", "replica-acks", "data-dir", "name", "redis-server", "config-file"}, accessNames()...)
+	return append([]string{"keyspace", "hot-tier", "replica-acks", "data-dir", "name", "redis-server", "config-file", "archive-key-file", "archive-kms-key"}, accessNames()...)
 }
 
 func (p *placeFlags) register(fs *pflag.FlagSet) {
@@ -93,7 +97,9 @@ func (p *placeFlags) settings(cmd *cobra.Command) (s placeSettings, err error) {
 	if s.DataDir == "" {
 		s.DataDir = p.serve.name + ".tierd"
 	}
-	return s, nil
+	s.Seal = p.serve.seal.values
+	s.Key, err = p.serve.archive.key(s.DataDir)
+	return s, err
 }
 
 // place is where a keyspace is, or is to be: what the commands need of it.
@@ -121,6 +127,7 @@ type hotPlace struct {
 	logger   *slog.Logger
 	redis    redis.UniversalClient
 	access   hot.Access
+	vault    *vault.Vault
 	// server is the private one; nil if the place is elsewhere.
 	server  *hot.Server
 	closers []func() error
@@ -144,6 +151,7 @@ func (open placeOpener) discarding(ctx context.Context, s placeSettings, errOut 
 // error output.
 func openPlace(ctx context.Context, s placeSettings, errOut io.Writer) (_ place, err error) {
 	p := &hotPlace{settings: s, logger: slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	p.vault = newVault(s.Keyspace, s.DataDir, s.Key, false)
 	hot.UseLogger(p.logger)
 	defer func() {
 		if err != nil {
@@ -199,7 +207,7 @@ func (p *hotPlace) startServer(ctx context.Context) (address hot.Endpoint, err e
 func (p *hotPlace) fleet(member uint64, existing bool) (*hot.Fleet, error) {
 	fleet, err := hot.NewFleet(hot.Settings{
 		Keyspace: p.settings.Keyspace, MemberID: member, ReplicaAcks: p.settings.ReplicaAcks, Existing: existing,
-	}, hot.Components{Redis: p.redis, Access: p.access, Logger: p.logger, Random: rand.Reader})
+	}, hot.Components{Redis: p.redis, Access: p.access, Logger: p.logger, Random: rand.Reader, Sealer: p.vault})
 	if err != nil {
 		return nil, fmt.Errorf("open the hot tier: %w", err)
 	}
@@ -212,7 +220,12 @@ func (p *hotPlace) Restore(ctx context.Context, start router.RestoreStart) (migr
 	if err != nil {
 		return nil, err
 	}
+	start.Sealing = p.vault
+	if p.settings.Seal {
+		start.Seal = p.vault.TurnOn
+	}
 	restoration, err := router.Restore(ctx, fleet, start)
+	err = explainSealing(err)
 	if err != nil || p.server == nil {
 		return restoration, err
 	}
@@ -267,9 +280,9 @@ func (p *hotPlace) Open(ctx context.Context) (openKeyspace, error) {
 	keyspace, err := router.Open(ctx, router.Settings{
 		Keyspace: p.settings.Keyspace, Name: "tierd tool", MemberID: member, QuotaBytes: math.MaxInt64,
 		RequestTimeout: requestTimeout, Unlisted: true, Step: p.settings.Step,
-	}, router.Components{Fleet: fleet, Logger: p.logger, Random: rand.Reader})
+	}, router.Components{Fleet: fleet, Logger: p.logger, Random: rand.Reader, Sealing: p.vault})
 	if err != nil {
-		return nil, fmt.Errorf("open the keyspace %s: %w", p.settings.Keyspace, err)
+		return nil, fmt.Errorf("open the keyspace %s: %w", p.settings.Keyspace, explainSealing(err))
 	}
 	p.closers = append(p.closers, func() error {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)

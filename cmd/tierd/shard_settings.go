@@ -15,13 +15,17 @@ type shardSettings struct {
 	// ReplicaAcks is for what a move copies, which is as precious as what clients
 	// wrote.
 	ReplicaAcks int
+	// Key is the master key of sealed values, Seal says that they are to be.
+	Key     archiveSettings
+	Seal    bool
+	DataDir string
 	// Step is told of the steps of changes over several shards; nil but in tests.
 	Step func(string)
 }
 
 // sharedSettings are the flags of tierd serve that the shard commands have too.
 func sharedSettings() []string {
-	return append([]string{"keyspace", "hot-tier", "replica-acks", "config-file"}, accessNames()...)
+	return append([]string{"keyspace", "hot-tier", "replica-acks", "config-file", "data-dir", "name", "archive-key-file", "archive-kms-key"}, accessNames()...)
 }
 
 // settings reads the settings from where tierd serve reads them, so that one file or
@@ -54,7 +58,13 @@ func (t *shardTool) settings(cmd *cobra.Command) (shardSettings, error) {
 	if c.HotTier.Local {
 		return shardSettings{}, usage("%s needs --hot-tier at a URL: the private Redis of tierd serve --hot-tier local listens on unix://DATA-DIR/redis/redis.sock while that runs", cmd.CommandPath())
 	}
-	return shardSettings{Keyspace: t.serve.keyspace, HotTier: c.HotTier, ReplicaAcks: c.ReplicaAcks, Step: killAt(t.environ)}, nil
+	s := shardSettings{Keyspace: t.serve.keyspace, HotTier: c.HotTier, ReplicaAcks: c.ReplicaAcks, Step: killAt(t.environ), DataDir: t.serve.dataDir}
+	if s.DataDir == "" {
+		s.DataDir = t.serve.name + ".tierd"
+	}
+	s.Seal = t.serve.seal.values
+	s.Key, err = t.serve.archive.key(s.DataDir)
+	return s, err
 }
 
 // settle tells a flag set that one of its flags was given, through another set that

@@ -78,6 +78,8 @@ type Components struct {
 	Access Access
 	// Refill may be nil.
 	Refill Refill
+	// Sealer, if set, encrypts values before they reach Redis.
+	Sealer Sealer
 	// Random is read for incarnations, the cluster id and lane names.
 	Random io.Reader
 	// Observe, if set, is told of every round trip: the script's name, how long
@@ -132,6 +134,9 @@ func New(settings Settings, parts Components) (*Client, error) {
 	keys := make([]any, len(names))
 	for i, name := range names {
 		keys[i] = name
+	}
+	if parts.Sealer == nil {
+		parts.Sealer = unsealed{}
 	}
 	return &Client{settings: settings, parts: parts, member: id8(settings.MemberID), keys: keys, names: names,
 		recovering: make(chan struct{}, 1)}, nil

@@ -95,6 +95,8 @@ const (
 	IgnoreValue byte = 1 << iota
 	IgnoreLease
 	WantPrevious
+	// putSealed says that the value is sealed.
+	putSealed
 )
 
 // Put sets a key. With IgnoreValue or IgnoreLease the key must exist.
@@ -151,6 +153,8 @@ const (
 	OutcomeRead
 	// OutcomeElsewhere: other shards may hold keys of the lease, too.
 	OutcomeElsewhere
+	// OutcomeSealed: it compares a value that is sealed, which Redis cannot.
+	OutcomeSealed
 )
 
 // OperationResult is what one operation gave.
@@ -168,6 +172,9 @@ type TransactionResult struct {
 	// Revision is the transaction's own if it wrote, else the current one.
 	Revision   Revision
 	Operations []OperationResult
+	// Err is why a value that it read could not be opened; what it writes is written all
+	// the same.
+	Err error
 }
 
 // BatchStringsMax bounds the strings that one batch refers to.
@@ -210,12 +217,16 @@ func (c *Client) NewLane() (*Lane, error) {
 
 // Commit runs a batch in one call. On ErrUnknown the caller asks Resolve.
 func (c *Client) Commit(ctx context.Context, lane *Lane, epoch Epoch, quotaBytes int64, batch []*Transaction) ([]TransactionResult, error) {
-	args := append(encodeBatch(lane, quotaBytes, batch), int64(epoch))
+	args, err := c.encodeBatch(lane, quotaBytes, batch)
+	if err != nil {
+		return nil, err
+	}
+	args = append(args, int64(epoch))
 	reply, err := c.call(ctx, scriptCommit, leadingRevision, args...)
 	if err != nil {
 		return nil, err
 	}
-	d := decoder{rest: reply}
+	d := decoder{rest: reply, open: c.opener(ctx)}
 	d.revision()
 	if d.byte() == 1 {
 		lane.sequence++
@@ -283,8 +294,8 @@ const firstString = 6
 
 // encodeBatch lays out ARGV as lua/commit.lua reads it: keys first, then other
 // strings; the program refers to both by index.
-func encodeBatch(lane *Lane, quotaBytes int64, batch []*Transaction) []any {
-	var e batchEncoder
+func (c *Client) encodeBatch(lane *Lane, quotaBytes int64, batch []*Transaction) ([]any, error) {
+	e := batchEncoder{seal: c.sealOperation}
 	for _, t := range batch {
 		e.collectKeys(t)
 	}
@@ -293,7 +304,7 @@ func encodeBatch(lane *Lane, quotaBytes int64, batch []*Transaction) []any {
 	}
 	args := make([]any, 0, 9+len(e.keys)+len(e.others))
 	args = append(args, lane.name, lane.sequence+1, quotaBytes, e.program, len(e.keys))
-	return append(append(args, e.keys...), e.others...)
+	return append(append(args, e.keys...), e.others...), e.failure
 }
 
 type batchEncoder struct {
@@ -303,6 +314,10 @@ type batchEncoder struct {
 	last    []byte
 	places  []int
 	program []byte
+	// seal gives an operation's value as it is stored, and its flags; failure is the first
+	// reason why it could not.
+	seal    func(*Operation) (value []byte, flags byte, err error)
+	failure error
 }
 
 // prefetched says that the operation's key has an entry worth reading ahead.
@@ -381,15 +396,20 @@ func (e *batchEncoder) condition(c *Condition) {
 
 func (e *batchEncoder) operation(o *Operation) {
 	var a, b int
+	flags := o.flags
 	switch {
 	case o.kind == opPut:
-		a, b = e.key(), e.other(o.value)
+		value, sealing, err := e.seal(o)
+		if err != nil && e.failure == nil {
+			e.failure = err
+		}
+		flags, a, b = sealing, e.key(), e.other(value)
 	case o.prefetched():
 		a = e.key()
 	default:
 		a, b = e.other(o.span.from), e.other(o.span.to)
 	}
-	e.instruction(byte(o.kind), o.flags, a, b, uint64(o.lease))
+	e.instruction(byte(o.kind), flags, a, b, uint64(o.lease))
 }
 
 func (e *batchEncoder) instruction(kind, flags byte, a, b int, number uint64) {
@@ -411,6 +431,9 @@ func (d *decoder) transaction(t *Transaction) TransactionResult {
 	result.Operations = make([]OperationResult, len(ops))
 	for i := range ops {
 		result.Operations[i] = d.operation(&ops[i])
+		if item := result.Operations[i].Item; item != nil && result.Err == nil {
+			result.Err = item.Unopened
+		}
 	}
 	return result
 }

@@ -22,12 +22,13 @@ func FuzzRecord(f *testing.F) {
 	f.Add(storedRecord(0, 1, 0, "key", "value"))
 	f.Add(storedRecord(1, 0, -1, "\x00\xff", ""))
 	f.Add(storedRecord(0, 1<<24-1, 1<<62, "", ""))
+	f.Add(storedRecord(2, 1, 0, "key", "sealed"))
 	f.Add([]byte{})
 	f.Add(storedRecord(0, 1, 0, "key", "value")[:recordHeaderBytes+1])
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := decodeRecord(data)
 		if err != nil {
-			if len(data) >= recordHeaderBytes && len(data)-recordHeaderBytes >= int(binary.BigEndian.Uint32(data[43:47])) {
+			if len(data) >= recordHeaderBytes && data[0] <= 2 && len(data)-recordHeaderBytes >= int(binary.BigEndian.Uint32(data[43:47])) {
 				t.Fatalf("%x is refused: %v", data, err)
 			}
 			return
@@ -35,7 +36,7 @@ func FuzzRecord(f *testing.F) {
 		if !bytes.Equal(append(bytes.Clone(r.Key), r.Value...), data[recordHeaderBytes:]) {
 			t.Fatalf("%x holds %x and %x", data, r.Key, r.Value)
 		}
-		if r.Create < 0 || r.Version < 0 || r.ReplacedMod < 0 || r.Events < 0 || r.Deleted != (data[0]&1 == 1) {
+		if r.Create < 0 || r.Version < 0 || r.ReplacedMod < 0 || r.Events < 0 || r.Deleted != (data[0] == 1) || r.Sealed != (data[0] == 2) {
 			t.Fatalf("%x decodes to %+v", data, r)
 		}
 	})

@@ -90,6 +90,10 @@ func (c *Client) refill(ctx context.Context, incarnation, tailText, orderedText 
 		return false
 	}
 	return c.parts.Refill(ctx, c.settings.Shard, Position(tail), Position(ordered), func(ctx context.Context, r Revision, p Part, s Stamp) error {
+		var err error
+		if p.Effects, err = c.SealEffects(ctx, p.Effects); err != nil {
+			return err
+		}
 		started := time.Now()
 		reply, err := c.eval(ctx, text, applyArguments("", r, p, s)...).Text()
 		c.observe(ctx, scriptApply, started, err)

@@ -43,10 +43,17 @@ func (c *Client) Events(ctx context.Context, q EventsQuery) (EventsPage, error) 
 	if err != nil {
 		return EventsPage{}, err
 	}
-	d := decoder{rest: reply}
+	d := decoder{rest: reply, open: c.opener(ctx)}
 	page := EventsPage{Revision: d.revision(), Compacted: d.compacted(), Through: d.revision(), Epoch: Epoch(d.int8())}
 	for len(d.rest) > 0 && !d.failed {
-		page.Events = append(page.Events, d.event())
+		e := d.event()
+		if e.Unopened != nil {
+			return EventsPage{}, fmt.Errorf("events: %w", e.Unopened)
+		}
+		if e.Replaced != nil && e.Replaced.Unopened != nil {
+			return EventsPage{}, fmt.Errorf("events: %w", e.Replaced.Unopened)
+		}
+		page.Events = append(page.Events, e)
 	}
 	if err := d.end(); err != nil {
 		return EventsPage{}, fmt.Errorf("events: %w", err)

@@ -8,6 +8,16 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
+// readable is why not all values could be opened.
+func readable(items []Item) error {
+	for i := range items {
+		if items[i].Unopened != nil {
+			return items[i].Unopened
+		}
+	}
+	return nil
+}
+
 // records gives the records of entries, from memory where they were read before.
 func (c *Client) records(ctx context.Context, at Revision, of []entry) ([]Item, error) {
 	if len(of) == 0 {
@@ -36,7 +46,8 @@ func (c *Client) records(ctx context.Context, at Revision, of []entry) ([]Item, 
 // fetch reads records without a script. A record never changes, so it can be read
 // after the index that named it, as long as Redis lives the same life: a fence
 // behind the command vouches for that. ErrCompacted if one is gone because
-// compaction has passed revision at, ErrMissing if one is gone without that.
+// compaction has passed revision at, ErrMissing if one is gone without that. A value that
+// cannot be opened is the item's Unopened.
 func (c *Client) fetch(ctx context.Context, at Revision, of []Stored) ([]Item, error) {
 	names := make([]string, len(of))
 	for i := range of {
@@ -51,7 +62,7 @@ func (c *Client) fetch(ctx context.Context, at Revision, of []Stored) ([]Item, e
 	if err != nil {
 		return nil, err
 	}
-	return itemsOf(at, of, records, compacted)
+	return c.itemsOf(ctx, at, of, records, compacted)
 }
 
 func (c *Client) fetchOnce(ctx context.Context, names []string) (records []any, compacted Revision, err error) {
@@ -74,11 +85,11 @@ func (c *Client) fetchOnce(ctx context.Context, names []string) (records []any, 
 	return reads.Val(), compacted, err
 }
 
-func itemsOf(at Revision, of []Stored, records []any, compacted Revision) ([]Item, error) {
+func (c *Client) itemsOf(ctx context.Context, at Revision, of []Stored, records []any, compacted Revision) ([]Item, error) {
 	if len(records) != len(of) {
 		return nil, fmt.Errorf("fetch: %w: %d records for %d", ErrReply, len(records), len(of))
 	}
-	items := make([]Item, len(of))
+	items, open := make([]Item, len(of)), c.opener(ctx)
 	for i, r := range records {
 		text, ok := r.(string)
 		if !ok {
@@ -91,6 +102,7 @@ func itemsOf(at Revision, of []Stored, records []any, compacted Revision) ([]Ite
 		if err != nil {
 			return nil, err
 		}
+		open(&record)
 		items[i] = itemOf(of[i].Mod, record)
 		items[i].Sub = of[i].Sub
 	}

@@ -80,6 +80,9 @@ func (c *Client) gets(ctx context.Context, bytesMax int, batch []KeyRead, look f
 			results[i].Err = ErrAgain // replaced and compacted in between
 			continue
 		}
+		if results[i].Err = items[n].Unopened; results[i].Err != nil {
+			continue
+		}
 		results[i].Items, results[i].Count = items[n:n+1:n+1], 1
 	}
 	return results, nil

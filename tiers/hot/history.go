@@ -59,5 +59,9 @@ func (c *Client) StoredAt(ctx context.Context, h Hold, s Span, r Revision, from 
 
 // Records reads the records of stored versions that a hold keeps, in their order.
 func (c *Client) Records(ctx context.Context, of []Stored) ([]Item, error) {
-	return c.fetch(ctx, Revision(1<<62), of)
+	items, err := c.fetch(ctx, Revision(1<<62), of)
+	if err == nil {
+		err = readable(items)
+	}
+	return items, err
 }

@@ -159,12 +159,16 @@ type Appended struct {
 // tells positions in place of revisions. The error may be a *LockedError or an
 // *UnstampedError.
 func (c *Client) Append(ctx context.Context, lane *Lane, epoch Epoch, quotaBytes int64, s Stamp, batch []*Transaction) (Appended, error) {
-	args := append(encodeBatch(lane, quotaBytes, batch), s.packed(), int64(s.Horizon), int64(s.Compacted), int64(epoch))
+	args, err := c.encodeBatch(lane, quotaBytes, batch)
+	if err != nil {
+		return Appended{}, err
+	}
+	args = append(args, s.packed(), int64(s.Horizon), int64(s.Compacted), int64(epoch))
 	reply, err := c.call(ctx, scriptAppend, nil, args...)
 	if err != nil {
 		return Appended{}, err
 	}
-	d := decoder{rest: reply}
+	d := decoder{rest: reply, open: c.opener(ctx)}
 	d.revision()
 	if d.byte() == 1 {
 		lane.sequence++

@@ -138,14 +138,15 @@ type Effect struct {
 	Key, Value []byte
 }
 
-// PackEffects encodes effects as lua/effects.lua reads them.
+// PackEffects encodes effects as lua/effects.lua reads them, with plain values: SealEffects
+// makes of them what may reach Redis.
 func PackEffects(effects []Effect) []byte {
 	var out []byte
 	for i := range effects {
 		e := &effects[i]
-		kind := byte(0)
+		kind := kindPut
 		if e.Deleted {
-			kind = 1
+			kind = kindDelete
 		}
 		out = append(out, byte(e.Sub>>16), byte(e.Sub>>8), byte(e.Sub), kind)
 		out = binary.BigEndian.AppendUint64(out, uint64(e.Lease))
@@ -185,7 +186,8 @@ type PlanRequest struct {
 	// Ended is a lease to end, 0 for none; OnlyDue refuses that if it has time left.
 	Ended   int64
 	OnlyDue bool
-	// Parts are kept for whoever carries the plan out.
+	// Parts are kept for whoever carries the plan out; effects in them are sealed already
+	// (SealEffects), those of Home need not be.
 	Parts []byte
 	// Map is the new shard map, nil for none; HomeGives says that the home shard gives
 	// keys away by it.
@@ -227,7 +229,11 @@ func (c *Client) Plan(ctx context.Context, r PlanRequest) (Outcome, Revision, er
 	if r.Ended != 0 {
 		ended = id8(uint64(r.Ended))
 	}
-	reply, err := c.read(ctx, scriptPlan, nil, string(r.Token), int64(r.Epoch), notNil(participants), notNil(r.Home), notNil(leases),
+	home, err := c.SealEffects(ctx, r.Home)
+	if err != nil {
+		return 0, 0, fmt.Errorf("plan: %w", err)
+	}
+	reply, err := c.read(ctx, scriptPlan, nil, string(r.Token), int64(r.Epoch), notNil(participants), home, notNil(leases),
 		ended, flag(r.OnlyDue), notNil(r.Parts), notNil(r.Map), flag(r.HomeGives), flag(r.Puts), r.Quota, flag(r.Writes), r.MoveText, PackAuth(r.Auth))
 	if err != nil {
 		return 0, 0, err
@@ -288,6 +294,10 @@ type Part struct {
 // Apply carries out a plan's part on this shard, and unlocks it. The error may be an
 // *UnstampedError. Twice is as good as once.
 func (c *Client) Apply(ctx context.Context, t Token, revision Revision, p Part, s Stamp) error {
+	var err error
+	if p.Effects, err = c.SealEffects(ctx, p.Effects); err != nil {
+		return fmt.Errorf("apply: %w", err)
+	}
 	reply, err := c.read(ctx, scriptApply, nil, applyArguments(t, revision, p, s)...)
 	if err != nil {
 		return err

@@ -150,6 +150,9 @@ func (c *Client) fill(ctx context.Context, r *ReadResult, at Revision, bytesMax 
 		*r = ReadResult{Revision: r.Revision, Compacted: r.Compacted, Err: ErrCompacted}
 		return nil
 	}
+	if err == nil {
+		err = readable(items)
+	}
 	if err != nil {
 		return err
 	}

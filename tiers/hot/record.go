@@ -20,6 +20,9 @@ type Record struct {
 	// ReplacedMod is the mod revision of the version before, 0 if there was none.
 	ReplacedMod Revision
 	Key, Value  []byte
+	// Sealed says that Redis has the value sealed; Unopened, if set, why it is not in Value.
+	Sealed   bool
+	Unopened error
 }
 
 // Item is a record with the revision that made it, and its number among the events of
@@ -41,6 +44,8 @@ type Event struct {
 type decoder struct {
 	rest   []byte
 	failed bool
+	// open, if set, makes the values of records plain.
+	open opener
 }
 
 func (d *decoder) take(n int) []byte {
@@ -82,6 +87,9 @@ func (d *decoder) end() error {
 func (d *decoder) record() Record {
 	r, err := decodeRecord(d.text())
 	d.failed = d.failed || err != nil
+	if d.open != nil {
+		d.open(&r)
+	}
 	return r
 }
 
@@ -90,8 +98,12 @@ func decodeRecord(b []byte) (Record, error) {
 	if len(b) < recordHeaderBytes {
 		return Record{}, fmt.Errorf("%w: a record of %d bytes", ErrReply, len(b))
 	}
-	h := decoder{rest: b[:recordHeaderBytes]}
-	r := Record{Deleted: h.byte()&1 == 1, Events: int(h.uint(3)), Create: h.int7(), Version: h.int7(), Lease: int64(h.uint(8))}
+	flags := b[0]
+	if flags > recordSealed {
+		return Record{}, fmt.Errorf("%w: a record with the flags %d, which another release of tierd wrote", ErrReply, flags)
+	}
+	h := decoder{rest: b[1:recordHeaderBytes]}
+	r := Record{Deleted: flags == recordDeleted, Sealed: flags == recordSealed, Events: int(h.uint(3)), Create: h.int7(), Version: h.int7(), Lease: int64(h.uint(8))}
 	h.take(10) // where the replaced version lies: only the scripts need it
 	r.ReplacedMod = Revision(h.int7())
 	key := h.length()

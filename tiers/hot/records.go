@@ -61,7 +61,7 @@ func (c *recordCache) add(of []Stored, items []Item) {
 	defer c.mu.Unlock()
 	for i := range items {
 		at, bytes := place{of[i].Position, of[i].Sub}, cost(&items[i])
-		if _, twice := c.kept[at]; twice || bytes > c.bytesMax/4 {
+		if _, twice := c.kept[at]; twice || bytes > c.bytesMax/4 || items[i].Unopened != nil {
 			continue
 		}
 		c.shrink(c.bytesMax - bytes)

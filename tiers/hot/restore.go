@@ -68,6 +68,19 @@ func (c *Client) BeginRestore(ctx context.Context, id string, floor Revision) (i
 	return items, batches, nil
 }
 
+// RestoreText keeps a text beside the shard map of what is being restored, if there is none of
+// that name and it is not empty, and gives the one that is there.
+func (c *Client) RestoreText(ctx context.Context, id, name, text string) (string, error) {
+	reply, err := c.restore(ctx, "text", id, name, text)
+	if err != nil {
+		return "", err
+	}
+	if len(reply) != 2 {
+		return "", fmt.Errorf("%w: restore answered %d texts", ErrReply, len(reply))
+	}
+	return reply[1], nil
+}
+
 // LoadRestore brings batches, in order, in one round trip. Those that were brought before
 // change nothing.
 func (c *Client) LoadRestore(ctx context.Context, id string, batches []RestoreBatch) error {
@@ -77,7 +90,11 @@ func (c *Client) LoadRestore(ctx context.Context, id string, batches []RestoreBa
 	}
 	arguments := make([][]any, len(batches))
 	for i := range batches {
-		arguments[i] = append([]any{"load", id, batches[i].Number}, packRestore(batches[i].Items)...)
+		packed, err := c.packRestore(ctx, batches[i].Items)
+		if err != nil {
+			return fmt.Errorf("seal what is restored: %w", err)
+		}
+		arguments[i] = append([]any{"load", id, batches[i].Number}, packed...)
 	}
 	return repeat(ctx, scriptRestore, notKnownDone, func(ctx context.Context) error {
 		calls := make([]*redis.Cmd, len(batches))
@@ -100,7 +117,7 @@ func (c *Client) LoadRestore(ctx context.Context, id string, batches []RestoreBa
 
 // packRestore makes the program of a batch and the records of its items, which are as they will be stored
 // but for what the script alone knows.
-func packRestore(items []RestoreItem) []any {
+func (c *Client) packRestore(ctx context.Context, items []RestoreItem) ([]any, error) {
 	size := 0
 	for i := range items {
 		size += recordHeaderBytes + len(items[i].Item.Key) + len(items[i].Item.Value)
@@ -110,9 +127,19 @@ func packRestore(items []RestoreItem) []any {
 	for i := range items {
 		it := &items[i].Item
 		kind, events, create, flags := byte(0), 1, it.Create, byte(0)
+		value := it.Value
 		if it.Deleted {
 			kind |= restoreDeletion
-			flags = 1
+			flags = recordDeleted
+		} else {
+			var form byte
+			var err error
+			if value, form, err = c.renew(ctx, it.Key, value, false); err != nil {
+				return nil, err
+			}
+			if form == kindPutSealed {
+				flags = recordSealed
+			}
 		}
 		if items[i].Recent {
 			kind |= restoreRecent
@@ -135,11 +162,11 @@ func packRestore(items []RestoreItem) []any {
 		records = binary.BigEndian.AppendUint64(records, uint64(it.Lease))
 		records = append(records, make([]byte, 17)...)
 		records = binary.BigEndian.AppendUint32(records, uint32(len(it.Key)))
-		records = append(append(records, it.Key...), it.Value...)
+		records = append(append(records, it.Key...), value...)
 		out = append(out, records[at:len(records):len(records)])
 	}
 	out[0] = program
-	return out
+	return out, nil
 }
 
 // RestoreLeases brings leases; they have their full time to live from the end of the restore on.

@@ -43,6 +43,7 @@ const (
 	scriptRecover  = "recover"
 	scriptRestore  = "restore"
 	scriptArchive  = "archive"
+	scriptReseal   = "reseal"
 )
 
 //go:embed lua/*.lua
@@ -54,7 +55,7 @@ func saltedScripts() []string {
 		scriptCommit, scriptRead, scriptEvents, scriptLease, scriptMember,
 		scriptAlarm, scriptCompact, scriptHistory, scriptResolve, scriptFence,
 		scriptAppend, scriptStamp, scriptApply, scriptLock, scriptLoad, scriptPurge, scriptLeased,
-		scriptSequence, scriptTicket, scriptPlan, scriptAdopt, scriptMapping, scriptInspect, scriptLanes, scriptArchive,
+		scriptSequence, scriptTicket, scriptPlan, scriptAdopt, scriptMapping, scriptInspect, scriptLanes, scriptArchive, scriptReseal,
 	}
 }
 

@@ -111,16 +111,19 @@ func (c *Client) Load(ctx context.Context, t Token, items []LoadItem, leases []i
 	var packed []byte
 	for i := range items {
 		it := &items[i]
-		kind := byte(0)
-		if it.Deleted {
-			kind = 1
+		kind, value := kindDelete, it.Item.Value
+		if !it.Deleted {
+			var err error
+			if value, kind, err = c.renew(ctx, it.Item.Key, value, false); err != nil {
+				return 0, fmt.Errorf("seal what is brought: %w", err)
+			}
 		}
 		packed = append7(append7(append7(append(packed, kind), it.Item.Create), int64(it.Item.Mod)), it.Item.Version)
 		packed = binary.BigEndian.AppendUint64(packed, uint64(it.Item.Lease))
 		packed = append(packed, byte(it.Item.Sub>>16), byte(it.Item.Sub>>8), byte(it.Item.Sub))
 		packed = binary.BigEndian.AppendUint32(packed, uint32(len(it.Item.Key)))
-		packed = binary.BigEndian.AppendUint32(packed, uint32(len(it.Item.Value)))
-		packed = append(append(packed, it.Item.Key...), it.Item.Value...)
+		packed = binary.BigEndian.AppendUint32(packed, uint32(len(value)))
+		packed = append(append(packed, it.Item.Key...), value...)
 	}
 	reply, err := c.read(ctx, scriptLoad, nil, string(t), notNil(packed), ids(leases), int64(through), number)
 	if err != nil {

@@ -10,7 +10,8 @@
 
 -- Outcomes of a transaction. AGAIN: it touches what has no revision yet; make it again
 -- when that has one. READ: it would change nothing, and is to be answered by a read.
--- ELSEWHERE: the lease's keys lie on other shards too.
+-- ELSEWHERE: the lease's keys lie on other shards too. 11: it compares a sealed value, which
+-- only the caller can.
 local THEN, ELSE, LEASE_NOT_FOUND, KEY_NOT_FOUND, NO_SPACE, CHANGED, NOT_DUE = 1, 2, 3, 4, 5, 6, 7
 local AGAIN, READ, ELSEWHERE = 8, 9, 10
 -- Kinds of operations.
@@ -92,7 +93,9 @@ local function holds(target, op, a, b, operand)
   if target == VALUE then
     if not e then return false end
     local _, _, _, _, position, n = parse(ENTRY_FORMAT, e)
-    local same = record_value(record(position, n), ARGV[a]) == ARGV[b]
+    local rec = record(position, n)
+    if byte(rec) >= 2 then return false, 11 end
+    local same = record_value(rec, ARGV[a]) == ARGV[b]
     return same == (op == 0)
   end
   if target == LEASE then

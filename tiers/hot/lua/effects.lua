@@ -1,8 +1,8 @@
 -- Shared by plan and apply: a shard's part of a plan, which says what becomes of each
 -- key. It was evaluated while the shard was locked, so nothing is left to decide.
 --
--- Per event: number within the transaction, kind (0 put, 1 delete), lease, key
--- length, value length ('>I3Bc8I4I4'); then key and value.
+-- Per event: number within the transaction, kind (0 put, 1 delete, 2 put of a sealed
+-- value), lease, key length, value length ('>I3Bc8I4I4'); then key and value.
 local EFFECT_FORMAT = '>I3Bc8I4I4'
 
 -- carry_out writes the effects at the next position.
@@ -20,7 +20,11 @@ local function carry_out(text)
   end
   prefetch(keys, 1, #keys)
   for i = 1, #list do
-    if list[i][1] == 0 then put(0, list[i][3], list[i][4], list[i][2]) else delete(list[i][3], false) end
+    if list[i][1] == 1 then
+      delete(list[i][3], false)
+    else
+      put(4 * list[i][1], list[i][3], list[i][4], list[i][2])
+    end
   end
   end_events()
   flush()

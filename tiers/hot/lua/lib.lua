@@ -21,7 +21,7 @@ local format, sub, byte, find, gsub = string.format, string.sub, string.byte, st
 
 -- ENTRY value: create, mod, version, lease, position, sub, length of the record.
 local ENTRY_FORMAT = '>I7I7I7c8I7I3I4'
--- REC value: flags (1: deletion), events in the transaction (first event only; 0
+-- REC value: flags (1: deletion, 2: the value is sealed), events in the transaction (first event only; 0
 -- where a list tells them), create (0: this event created the key), version, lease,
 -- the replaced version's position, sub and mod revision (0: none), key length; then
 -- key, then value.

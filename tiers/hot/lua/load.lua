@@ -1,6 +1,7 @@
 -- load: fills a new shard with keys that a move brings, as they were.
 --
--- ARGV: 1 token of the move, 2 items, each ('>BI7I7I7c8I3I4I4') kind (0 put, 1 delete),
+-- ARGV: 1 token of the move, 2 items, each ('>BI7I7I7c8I3I4I4') kind (0 put, 1 delete,
+--   2 put of a sealed value),
 --   create revision, mod revision, version, lease, number of the event in its
 --   transaction, key length, value length; then key and value; 3 leases whose keys
 --   this shard may hold from now on, 4 revision up to
@@ -50,9 +51,9 @@ for i = 1, #items do
     call('HDEL', REC, name)
     if old_lease ~= NO_LEASE then call('ZREM', LEASED, old_lease .. key) end
   end
-  if kind == 0 then
+  if kind ~= 1 then
     tail = tail + 1
-    local rec = pack(REC_FORMAT, 0, 1, create, version, lease, 0, 0, 0, #key) .. key .. value
+    local rec = pack(REC_FORMAT, kind, 1, create, version, lease, 0, 0, 0, #key) .. key .. value
     local e, name = pack(ENTRY_FORMAT, create, mod, version, lease, tail, n, #rec), field(tail, n)
     call('HSET', REC, name, rec)
     call('HSET', ENTRY, key, e)

@@ -13,6 +13,8 @@
 --      version it replaced. (Long strings are what this costs most: a record that
 --      replaced nothing is stored as it is.) Reply: 'ok', items so far. A call that was made
 --      before changes nothing.
+--   'text', 2 id, 3 name, 4 a text to keep beside the shard map under that name if there is none, ''
+--      for nothing. Reply: 'ok', the text that is there, ''.
 --   'leases', 2 id, 3 leases, each ('>c8I8') id, time to live in seconds. Reply: 'ok'.
 --   'auth', 2 id, 3 auth data, all of them, as plan.lua's change. Reply: 'ok'.
 --   'end', 2 id, 3 calls made, 4 revision, 5 compacted revision, 6 cluster id (16 hex
@@ -36,7 +38,11 @@ end
 
 -- unused says that the keyspace was made, but never written to, and is not served.
 local function unused(good)
-  if o[2] ~= '1' or call('EXISTS', LEASES, MAP, LIVE, KEYS[26]) > 0 then return false end
+  if o[2] ~= '1' or call('EXISTS', LEASES, SHARDS, LIVE, KEYS[26]) > 0 then return false end
+  -- That its values were to be sealed, and an epoch that began with that, is nothing to keep.
+  for _, name in ipairs(call('HKEYS', MAP)) do
+    if not find(name, '^%d+$') and not find(name, '^sealing') then return false end
+  end
   local all, now = call('HGETALL', MEMBERS), now_ms()
   for i = 2, #all, 2 do
     local _, beat = parse('>I8I8', all[i])
@@ -68,6 +74,10 @@ if o[3] ~= id then
   return redis.error_reply('TIERD_RESTORE this is not what is being restored here: ' .. (o[3] or 'nothing is'))
 end
 
+if mode == 'text' then
+  if ARGV[4] ~= '' then call('HSETNX', MAP, ARGV[3], ARGV[4]) end
+  return { 'ok', call('HGET', MAP, ARGV[3]) or '' }
+end
 if mode == 'leases' then
   local now, leases, due = now_ms(), {}, {}
   for at = 1, #ARGV[3], 16 do

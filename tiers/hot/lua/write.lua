@@ -206,22 +206,23 @@ local function put(flags, key, value, lease)
   local e, prev = entry(key), '\0'
   leasing = leasing or lease ~= NO_LEASE
   local n
+  local sealed = flags >= 8 and 2 or 0
   if e then
     local create, mod, version, old_lease, position, psub = parse(ENTRY_FORMAT, e)
     local rec
-    if flags % 2 == 1 or flags >= 4 then rec = pending_record(position, psub) end
-    if flags >= 4 then prev = '\1' .. item(mod, rec) end
-    if flags % 2 == 1 then value = record_value(rec, key) end
+    if flags % 2 == 1 or flags % 8 >= 4 then rec = pending_record(position, psub) end
+    if flags % 8 >= 4 then prev = '\1' .. item(mod, rec) end
+    if flags % 2 == 1 then value, sealed = record_value(rec, key), byte(rec) end
     if flags % 4 >= 2 then lease = old_lease end
     leasing = leasing or old_lease ~= NO_LEASE
     n = begin_event()
     if (version + 1) % CHECKPOINT == 0 then checkpoint(key, n) end
-    emit(n, 0, create, version + 1, lease, position, psub, mod, key, value)
+    emit(n, sealed, create, version + 1, lease, position, psub, mod, key, value)
     set_entry(key, pack(ENTRY_FORMAT, create, own(), version + 1, lease, tail, n, REC_HEADER + #key + #value))
     later(n, 0, old_lease, key)
   else
     n = begin_event()
-    emit(n, 0, 0, 1, lease, 0, 0, 0, key, value)
+    emit(n, sealed, 0, 1, lease, 0, 0, 0, key, value)
     set_entry(key, pack(ENTRY_FORMAT, own(), own(), 1, lease, tail, n, REC_HEADER + #key + #value))
     later(n, CREATED, NO_LEASE, key)
   end
