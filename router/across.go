@@ -243,29 +243,10 @@ func (c *crossing) plan(ctx context.Context, p planned) (hot.Outcome, Revision, 
 		Token: c.token, Epoch: c.m.epoch, Home: hot.PackEffects(p.effects[hot.HomeShard]), Ended: p.ended, OnlyDue: p.onlyDue,
 		Puts: p.puts, Quota: c.k.quota(c.k.home), Writes: len(p.effects) > 0, MoveText: p.moveText, Auth: p.auth,
 	}
-	var parts []planPart
-	for _, s := range c.shards {
-		l := c.locked[s.id]
-		part := planPart{Shard: s.id}
-		if effects := p.effects[s.id]; len(effects) > 0 {
-			sealed, err := s.client.SealEffects(ctx, hot.PackEffects(effects))
-			if err != nil {
-				c.release(ctx)
-				return 0, 0, fmt.Errorf("plan: %w", translate(err))
-			}
-			part.Position, part.Effects = l.Tail+1, sealed
-			part.Begun = leasesOf(effects)
-		}
-		if p.ended != 0 {
-			part.Ended = []int64{p.ended}
-		}
-		if p.next != nil {
-			part.Gate = c.m.epoch + 1
-		}
-		parts = append(parts, part)
-		request.Participants = append(request.Participants, hot.Participant{
-			Shard: s.id, Incarnation: l.Incarnation, Tail: l.Tail, Writes: part.Position != 0,
-		})
+	parts, err := c.parts(ctx, &p, &request)
+	if err != nil {
+		c.release(ctx)
+		return 0, 0, err
 	}
 	for id, effects := range p.effects {
 		for _, lease := range leasesOf(effects) {
@@ -309,6 +290,35 @@ func (c *crossing) plan(ctx context.Context, p planned) (hot.Outcome, Revision, 
 		c.k.logger.Warn("a plan is left for others to carry out", "revision", int64(revision), "cause", err)
 	}
 	return outcome, revision, nil
+}
+
+// parts are what a plan does on the shards other than the home shard, which take part in the
+// request.
+func (c *crossing) parts(ctx context.Context, p *planned, request *hot.PlanRequest) ([]planPart, error) {
+	var parts []planPart
+	for _, s := range c.shards {
+		l := c.locked[s.id]
+		part := planPart{Shard: s.id}
+		if effects := p.effects[s.id]; len(effects) > 0 {
+			sealed, err := s.client.SealEffects(ctx, hot.PackEffects(effects))
+			if err != nil {
+				return nil, fmt.Errorf("plan: %w", translate(err))
+			}
+			part.Position, part.Effects = l.Tail+1, sealed
+			part.Begun = leasesOf(effects)
+		}
+		if p.ended != 0 {
+			part.Ended = []int64{p.ended}
+		}
+		if p.next != nil {
+			part.Gate = c.m.epoch + 1
+		}
+		parts = append(parts, part)
+		request.Participants = append(request.Participants, hot.Participant{
+			Shard: s.id, Incarnation: l.Incarnation, Tail: l.Tail, Writes: part.Position != 0,
+		})
+	}
+	return parts, nil
 }
 
 func leasesOf(effects []hot.Effect) []int64 {

@@ -66,7 +66,7 @@ func (k *Keyspace) rereadSealing(ctx context.Context) error {
 
 // SealingText is the setting as the sequencer has it.
 func (k *Keyspace) SealingText(ctx context.Context) (string, error) {
-	_, texts, err := k.hot.Map(ctx)
+	_, texts, _, err := k.hot.Map(ctx)
 	if err != nil {
 		return "", translate(err)
 	}
@@ -137,7 +137,7 @@ type SealProgress struct {
 // SealStatus is the setting, and how far RenewSeals is that runs on some frontend; nil if none
 // does.
 func (k *Keyspace) SealStatus(ctx context.Context) (text string, progress *SealProgress, err error) {
-	_, texts, err := k.hot.Map(ctx)
+	_, texts, _, err := k.hot.Map(ctx)
 	if err != nil {
 		return "", nil, translate(err)
 	}
@@ -174,7 +174,7 @@ func (r *sealReport) tell(ctx context.Context, p SealProgress) error {
 
 // saySealProgress writes over what anybody has said before.
 func (k *Keyspace) saySealProgress(ctx context.Context, text string) error {
-	_, texts, err := k.hot.Map(ctx)
+	_, texts, _, err := k.hot.Map(ctx)
 	if err == nil {
 		_, err = k.hot.SetMapText(ctx, sealProgressText, texts[sealProgressText], text)
 	}

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -21,6 +22,9 @@ type Cluster struct {
 	Wires []*Wire
 	// HotTier are the URLs of its endpoints, not over wires.
 	HotTier []string
+
+	// KeyFile is the master key of Sealed, in a folder of its own.
+	KeyFile string
 
 	tb     testing.TB
 	binary string
@@ -49,6 +53,8 @@ type Options struct {
 	Args []string
 	// Env is added to the environment of some frontends, by their numbers from 0.
 	Env map[int][]string
+	// Sealed has the frontends seal values, with one key file that the tools are given, too.
+	Sealed bool
 }
 
 // databasesDefault is how many databases a Redis has that is told nothing else.
@@ -62,6 +68,10 @@ func Start(tb testing.TB, options Options) *Cluster {
 	if len(options.HotTier) == 0 {
 		c.startServers(options)
 		c.HotTier = c.endpoints(options.Databases, false)
+	}
+	if options.Sealed {
+		c.KeyFile = filepath.Join(Folder(tb), "master.key")
+		options.Args = append([]string{"--seal-values", "--archive-key-file", c.KeyFile}, options.Args...)
 	}
 	for number := range options.Frontends {
 		urls := options.HotTier

@@ -28,7 +28,11 @@ func (e *ToolError) Error() string {
 func (c *Cluster) Tool(ctx context.Context, env []string, arguments ...string) ([]byte, error) {
 	var out, errOut bytes.Buffer
 	cmd := exec.CommandContext(ctx, c.binary, arguments...)
-	cmd.Env = append(append(inherited(), "TIERD_HOT_TIER="+strings.Join(c.HotTier, ",")), env...)
+	own := append(inherited(), "TIERD_HOT_TIER="+strings.Join(c.HotTier, ","))
+	if c.KeyFile != "" {
+		own = append(own, "TIERD_ARCHIVE_KEY_FILE="+c.KeyFile)
+	}
+	cmd.Env = append(own, env...)
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	cmd.SysProcAttr = childAttributes()
 	err := cmd.Run()

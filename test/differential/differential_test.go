@@ -22,6 +22,7 @@ var (
 	seedFlag   = flag.Uint64("seed", 0, "seed of the requests; 0 takes the clock")
 	stepsFlag  = flag.Int("steps", 2500, "requests per round")
 	roundsFlag = flag.Int("rounds", 1, "rounds, each with a seed of its own")
+	sealedFlag = flag.Bool("sealed", false, "seal the values in Redis")
 )
 
 // seedOf is the seed of a round.
@@ -47,7 +48,7 @@ func TestSameAnswersAsEtcd(t *testing.T) {
 		seed := seedOf(round)
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Logf("repeat with: go test ./test/differential -run Answers -seed %d -steps %d -shards %d", seed, *stepsFlag, *shardsFlag)
-			start(t, seed).play(*stepsFlag)
+			start(t, seed, *sealedFlag).play(*stepsFlag)
 		})
 	}
 }
@@ -67,9 +68,20 @@ type game struct {
 
 type tally struct{ answered, refused int }
 
+// sealedSteps is how long the sequence is that is played with sealed values in any case.
+const sealedSteps = 700
+
+// TestSameAnswersSealed: nothing of that is different where values are sealed.
+func TestSameAnswersSealed(t *testing.T) {
+	t.Parallel()
+	seed := seedOf(0)
+	t.Logf("repeat with: go test ./test/differential -run Sealed -seed %d -shards %d", seed, *shardsFlag)
+	start(t, seed, true).play(sealedSteps)
+}
+
 // start starts an etcd and a tierd of several frontends, which answer in turns.
-func start(t *testing.T, seed uint64) *game {
-	tierd, steady := startTierd(t, seed)
+func start(t *testing.T, seed uint64, sealed bool) *game {
+	tierd, steady := startTierd(t, seed, sealed)
 	var frontends []*clientv3.Client
 	for _, f := range tierd.Frontends {
 		frontends = append(frontends, f.Client())

@@ -57,7 +57,7 @@ func TestFormerDifferences(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := start(t, 1)
+			g := start(t, 1, false)
 			g.both(put("a"))
 			for _, c := range calls {
 				g.step++

@@ -23,14 +23,14 @@ func boundaries() []string {
 
 // startTierd starts three frontends, spreads the keys, and has ranges split, move and
 // merge until the function that it gives is called.
-func startTierd(t *testing.T, seed uint64, args ...string) (*cluster.Cluster, func()) {
+func startTierd(t *testing.T, seed uint64, sealed bool, args ...string) (*cluster.Cluster, func()) {
 	t.Helper()
 	n := *shardsFlag
 	all := boundaries()
 	if n < 1 || n > len(all)+1 {
 		t.Fatalf("-shards must be from 1 to %d", len(all)+1)
 	}
-	c := cluster.Start(t, cluster.Options{Frontends: 3, Databases: min(n, endpointsMax), Args: append([]string{"--balance=false"}, args...)})
+	c := cluster.Start(t, cluster.Options{Frontends: 3, Databases: min(n, endpointsMax), Sealed: sealed, Args: append([]string{"--balance=false"}, args...)})
 	if n == 1 {
 		return c, func() {}
 	}

@@ -67,7 +67,7 @@ func TestSameWatchesAsEtcd(t *testing.T) {
 
 func sameWatches(t *testing.T, seed uint64) {
 	etcd := oracle.Start(t, oracle.Options{Configure: func(c *embed.Config) { c.WatchProgressNotifyInterval = notifyInterval }})
-	tierd, _ := startTierd(t, seed, "--watch-progress-notify-interval", notifyInterval.String())
+	tierd, _ := startTierd(t, seed, *sealedFlag, "--watch-progress-notify-interval", notifyInterval.String())
 	clients := []*clientv3.Client{etcd.Client(), tierd.Frontends[0].Client()}
 	watchers := []*clientv3.Client{clients[0], tierd.Frontends[1].Client()} // what one frontend writes, the other tells
 	g := newGenerator(mathrand.New(mathrand.NewPCG(seed, 1)))
