@@ -103,7 +103,7 @@ func (f *flags) check() (config, error) {
 		return c, usage("--keyspace must be 1 to 64 letters, digits, dots, underscores or hyphens, not %q", f.keyspace)
 	}
 	checks := []func(*config) error{
-		f.checkHotTier, f.checkObjectTier, f.checkLimits, f.checkURLs, f.checkTLS, f.checkCompaction, f.checkLog, f.checkTracing, f.checkAudit,
+		f.checkHotTier, f.checkObjectTier, f.checkLimits, f.auth.check, f.checkURLs, f.checkTLS, f.checkCompaction, f.checkLog, f.checkTracing, f.checkAudit,
 	}
 	for _, check := range checks {
 		if err := check(&c); err != nil {

@@ -44,6 +44,7 @@ type flags struct {
 	tls     tlsFlags
 	access  accessFlags
 	seal    sealFlags
+	auth    authFlags
 }
 
 const defaultClientURL = "http://localhost:2379"
@@ -57,6 +58,7 @@ func (f *flags) register(fs *pflag.FlagSet) {
 	fs.Uint64Var(&f.gcHeadroomBytes, "gc-headroom-bytes", headroomDefault, "memory this process may allocate, in bytes, between two runs of its garbage collector; less is taken where a container has little; 0 leaves Go's own rule, as do the variables GOGC and GOMEMLIMIT")
 	f.registerTiers(fs)
 	f.registerEndpoint(fs)
+	f.auth.register(fs)
 	f.registerObservation(fs)
 }
 

@@ -16,19 +16,24 @@ import (
 // assemble makes the services of a frontend.
 func assemble(a assembly) (services, error) {
 	api, logger := a.Components.API, a.Components.Logger
+	access, err := auth.NewStore(a.Settings.Auth, auth.Components{API: api, Logger: logger, Now: a.Components.Now})
+	if err != nil {
+		return services{}, err
+	}
+	permitted := access.Guard(api)
 	events := feed.New(api, feed.Settings{}, logger, a.Components.Metrics)
 	return services{
-		kv: kv.New(api, kv.Settings{MaxTxnOps: a.Settings.MaxTxnOps, MaxRequestBytes: a.Settings.MaxRequestBytes}),
+		kv: kv.New(permitted, kv.Settings{MaxTxnOps: a.Settings.MaxTxnOps, MaxRequestBytes: a.Settings.MaxRequestBytes}),
 		watch: watch.New(api, events, watch.Settings{
 			MaxRequestBytes:        a.Settings.MaxRequestBytes,
 			ProgressNotifyInterval: a.Settings.WatchProgressNotifyInterval,
 			Jitter:                 a.Components.Jitter,
 		}, a.Draining, logger, a.Components.Metrics),
-		lease: lease.New(api, a.Draining, logger),
-		auth:  auth.New(api), cluster: cluster.New(api),
-		maintenance: maintenance.New(api, maintenance.Settings{
+		lease: lease.New(permitted, a.Draining, logger),
+		auth:  auth.New(access), cluster: access.Cluster(cluster.New(api)),
+		maintenance: access.Maintenance(maintenance.New(permitted, maintenance.Settings{
 			Version: wire.EtcdVersion, TempDir: a.Settings.SnapshotDir,
-		}, logger),
+		}, logger)),
 		lock:     lock.New(a.Client, a.Draining),
 		election: election.New(a.Client, a.Draining),
 		close:    events.Close,

@@ -36,6 +36,7 @@ import (
 	"google.golang.org/grpc/health"
 
 	"github.com/tierd/tierd/functions/audit"
+	"github.com/tierd/tierd/functions/auth"
 	"github.com/tierd/tierd/router"
 )
 
@@ -86,6 +87,8 @@ type Settings struct {
 	// ClientCertAuth says that the common name of a client's verified certificate is
 	// the user that its calls are made as, unless they bring a token.
 	ClientCertAuth bool
+	// Auth are the settings of users' tokens and passwords.
+	Auth auth.Settings
 	// EnablePprof serves profiles, on the metrics addresses only.
 	EnablePprof bool
 }

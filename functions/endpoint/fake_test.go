@@ -154,10 +154,14 @@ type (
 
 func (f *fakeServices) assemble(a assembly) (services, error) {
 	f.client = a.Client
+	access, err := auth.NewStore(a.Settings.Auth, auth.Components{API: a.Components.API, Logger: a.Components.Logger, Now: a.Components.Now})
+	if err != nil {
+		return services{}, err
+	}
 	return services{
 		kv: fakeKV{fakeServices: f}, watch: fakeWatch{fakeServices: f}, lease: fakeLease{fakeServices: f},
 		lock: fakeLock{fakeServices: f}, election: v3electionpb.UnimplementedElectionServer{},
-		auth: auth.New(a.Components.API), cluster: cluster.New(a.Components.API),
+		auth: auth.New(access), cluster: cluster.New(a.Components.API),
 		maintenance: pb.UnimplementedMaintenanceServer{},
 	}, nil
 }

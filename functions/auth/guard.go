@@ -1,0 +1,180 @@
+package auth
+
+import (
+	"context"
+	"errors"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/tierd/tierd/router"
+)
+
+// guarded is a keyspace on which each call is made only if its caller may.
+type guarded struct {
+	router.API
+	store *Store
+}
+
+// Guard gives api to the calls of clients: each is checked against the auth data, and
+// done only while those are the current ones, so that it is as if the check and the
+// call were one. Calls that clients cannot make (the events of the feed, the expiry of
+// leases) pass as they are, and so do those of which package auth checks the whole RPC
+// (see Maintenance and Cluster). While authentication is off that costs a context's value.
+func (s *Store) Guard(api router.API) router.API { return &guarded{API: api, store: s} }
+
+// off gives a context for a call that needs no check: authentication was off when this
+// frontend last looked, and the call is refused if that is not so any more.
+func (g *guarded) off(ctx context.Context) (bound context.Context, off bool) {
+	st := g.store.state.Load()
+	if st == nil || st.enabled {
+		return ctx, false
+	}
+	return router.WithAuth(ctx, st.version), true
+}
+
+// needs asks for the rights of a call; its errors are refusals, or failures of what it
+// had to look up.
+type needs func(ctx context.Context, st *state, who identity) error
+
+// allowed makes a call if its caller may.
+func allowed[T any](ctx context.Context, g *guarded, may needs, call func(context.Context) (T, error)) (T, error) {
+	var answer T
+	err := g.store.decide(ctx, func(bound context.Context, st *state) error {
+		who, err := g.store.identify(bound, st)
+		if err != nil {
+			return err
+		}
+		if err := may(bound, st, who); err != nil {
+			return err
+		}
+		answer, err = call(bound)
+		return err
+	})
+	return answer, err
+}
+
+// allowedRead is allowed for reads, of which etcd asks a little more.
+func allowedRead[T any](ctx context.Context, g *guarded, may needs, call func(context.Context) (T, error)) (T, error) {
+	return allowed(ctx, g, func(ctx context.Context, st *state, who identity) error {
+		if err := may(ctx, st, who); err != nil {
+			return err
+		}
+		return refuse(st.isCurrent(who))
+	}, call)
+}
+
+func mayRead(key, end []byte) needs {
+	return func(_ context.Context, st *state, who identity) error { return refuse(st.permit(who, key, end, read)) }
+}
+
+func mayAdminister(_ context.Context, st *state, who identity) error { return refuse(st.admin(who)) }
+
+func mayCall(_ context.Context, st *state, who identity) error { return refuse(st.require(who)) }
+
+// Range implements router.API.
+func (g *guarded) Range(ctx context.Context, r *pb.RangeRequest) (*pb.RangeResponse, error) {
+	if bound, off := g.off(ctx); off {
+		if resp, err := g.API.Range(bound, r); !errors.Is(err, router.ErrAuthChanged) {
+			return resp, err
+		}
+	}
+	return allowedRead(ctx, g, mayRead(r.Key, r.RangeEnd), func(ctx context.Context) (*pb.RangeResponse, error) { return g.API.Range(ctx, r) })
+}
+
+// RangePages implements router.API. When the auth data change after the first page was
+// sent, what remains is not sent: the error is etcd's in that case.
+func (g *guarded) RangePages(ctx context.Context, r *pb.RangeRequest, pageBytes int, send func(*pb.RangeResponse) error) error {
+	sent := false
+	_, err := allowedRead(ctx, g, mayRead(r.Key, r.RangeEnd), func(ctx context.Context) (struct{}, error) {
+		err := g.API.RangePages(ctx, r, pageBytes, func(resp *pb.RangeResponse) error {
+			sent = true
+			return send(resp)
+		})
+		if sent && errors.Is(err, router.ErrAuthChanged) {
+			err = rpctypes.ErrGRPCAuthOldRevision
+		}
+		return struct{}{}, err
+	})
+	return err
+}
+
+// Put implements router.API.
+func (g *guarded) Put(ctx context.Context, r *pb.PutRequest) (*pb.PutResponse, error) {
+	if bound, off := g.off(ctx); off {
+		if resp, err := g.API.Put(bound, r); !errors.Is(err, router.ErrAuthChanged) {
+			return resp, err
+		}
+	}
+	return allowed(ctx, g, func(ctx context.Context, st *state, who identity) error {
+		return g.checker(ctx, st, who).put(r)
+	}, func(ctx context.Context) (*pb.PutResponse, error) { return g.API.Put(ctx, r) })
+}
+
+// DeleteRange implements router.API.
+func (g *guarded) DeleteRange(ctx context.Context, r *pb.DeleteRangeRequest) (*pb.DeleteRangeResponse, error) {
+	if bound, off := g.off(ctx); off {
+		if resp, err := g.API.DeleteRange(bound, r); !errors.Is(err, router.ErrAuthChanged) {
+			return resp, err
+		}
+	}
+	return allowed(ctx, g, func(ctx context.Context, st *state, who identity) error {
+		return g.checker(ctx, st, who).deletion(r)
+	}, func(ctx context.Context) (*pb.DeleteRangeResponse, error) { return g.API.DeleteRange(ctx, r) })
+}
+
+// Txn implements router.API.
+func (g *guarded) Txn(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, error) {
+	if bound, off := g.off(ctx); off {
+		if resp, err := g.API.Txn(bound, r); !errors.Is(err, router.ErrAuthChanged) {
+			return resp, err
+		}
+	}
+	return allowed(ctx, g, func(ctx context.Context, st *state, who identity) error {
+		if err := g.checker(ctx, st, who).txn(r); err != nil {
+			return err
+		}
+		if !readsOnly(r) {
+			return nil
+		}
+		return refuse(st.isCurrent(who))
+	}, func(ctx context.Context) (*pb.TxnResponse, error) { return g.API.Txn(ctx, r) })
+}
+
+// Compact implements router.API.
+func (g *guarded) Compact(ctx context.Context, rev router.Revision, physical bool) (router.Revision, error) {
+	return allowed(ctx, g, mayAdminister, func(ctx context.Context) (router.Revision, error) { return g.API.Compact(ctx, rev, physical) })
+}
+
+// History implements router.API: the state at the moment when its reading was permitted.
+func (g *guarded) History(ctx context.Context, at router.Revision, yield func(router.Version) error) (router.HistoryInfo, error) {
+	at, err := g.permittedAt(ctx, at)
+	if err != nil {
+		return router.HistoryInfo{}, err
+	}
+	return g.API.History(ctx, at, yield)
+}
+
+// HashedHistory implements router.API, like History.
+func (g *guarded) HashedHistory(ctx context.Context, at router.Revision, yield func(router.Version) error) (router.HistoryInfo, error) {
+	at, err := g.permittedAt(ctx, at)
+	if err != nil {
+		return router.HistoryInfo{}, err
+	}
+	return g.API.HashedHistory(ctx, at, yield)
+}
+
+// permittedAt is the revision to read a history at: a call that takes long is checked
+// once, and reads what was there then. at is the one asked for; 0 means the current one.
+func (g *guarded) permittedAt(ctx context.Context, at router.Revision) (router.Revision, error) {
+	revision, err := g.store.check(ctx, (*state).admin)
+	switch {
+	case err != nil:
+		return 0, err
+	case at > revision:
+		return 0, router.ErrFutureRevision
+	case at != 0:
+		return at, nil
+	}
+	return revision, nil
+}
