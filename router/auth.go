@@ -69,6 +69,12 @@ func WithAuth(ctx context.Context, version int64) context.Context {
 	return context.WithValue(ctx, authVersion{}, version)
 }
 
+// AuthOf is the version of the auth data that the calls made with a context are bound to.
+func AuthOf(ctx context.Context) (version int64, bound bool) {
+	version, bound = ctx.Value(authVersion{}).(int64)
+	return version, bound
+}
+
 // withoutAuth is for what is still to be done after a call has taken effect.
 func withoutAuth(ctx context.Context) context.Context {
 	if ctx.Value(authVersion{}) == nil {
@@ -81,7 +87,7 @@ func withoutAuth(ctx context.Context) context.Context {
 // other auth data than that map's.
 func (k *Keyspace) route(ctx context.Context) (*shardMap, error) {
 	m := k.shardMap()
-	bound, ok := ctx.Value(authVersion{}).(int64)
+	bound, ok := AuthOf(ctx)
 	if !ok || bound == m.auth {
 		return m, nil
 	}
