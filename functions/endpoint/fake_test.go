@@ -76,6 +76,11 @@ func (k *fakeKeyspace) CurrentRevision(context.Context) (current, compacted rout
 	return 2, 0, k.failure()
 }
 
+// AuthData are those of a keyspace without authentication.
+func (k *fakeKeyspace) AuthData(context.Context) (router.AuthData, error) { return router.AuthData{}, k.failure() }
+
+func (k *fakeKeyspace) ConfirmAuth(context.Context) (router.Revision, error) { return 2, k.failure() }
+
 func (k *fakeKeyspace) WaitRevision(ctx context.Context, _ router.Revision) (router.Revision, error) {
 	<-ctx.Done()
 	return 0, ctx.Err()
