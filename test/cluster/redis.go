@@ -35,6 +35,7 @@ type Redis struct {
 	// announced is the port that other servers reach it at, if that is not port.
 	announced int
 	control   *redis.Client // for this package's own questions
+	user      string        // for tierd
 }
 
 // RedisOptions are the choices a test has.
@@ -46,6 +47,9 @@ type RedisOptions struct {
 	// Config is added to the command line, so it wins over the defaults:
 	// "--appendfsync", "everysec".
 	Config []string
+	// User is whom URLs name, whose password is UserPassword; empty for the default
+	// user. It has to be made by Config: see LeastRights.
+	User string
 }
 
 // StartRedis starts a redis-server and waits until it answers.
@@ -61,7 +65,10 @@ func StartRedis(tb testing.TB, options RedisOptions) *Redis {
 func newRedis(tb testing.TB, options RedisOptions) *Redis {
 	tb.Helper()
 	dir := Folder(tb)
-	r := &Redis{tb: tb, dir: dir, socket: filepath.Join(dir, "redis.sock")}
+	if options.User == "" && os.Getenv(leastRightsVariable) != "" {
+		options.User, options.Config = LeastUser, append(options.Config, LeastRights(tb, "{*")...)
+	}
+	r := &Redis{tb: tb, dir: dir, socket: filepath.Join(dir, "redis.sock"), user: options.User}
 	if options.TCP {
 		r.port = FreePort(tb)
 	}
@@ -109,16 +116,19 @@ func (r *Redis) arguments() []string {
 }
 
 // URL is the address of the server in the form that tierd's --hot-tier takes.
-func (r *Redis) URL() string { return "unix://" + r.socket }
+func (r *Redis) URL() string { return r.DatabaseURL(0) }
 
 // DatabaseURL is the address of one of the server's databases, counted from 0.
-func (r *Redis) DatabaseURL(database int) string { return databaseURL(r.socket, database) }
+func (r *Redis) DatabaseURL(database int) string {
+	return databaseURL(r.user, r.socket, database)
+}
 
-func databaseURL(socket string, database int) string {
+func databaseURL(user, socket string, database int) string {
+	url := "unix://" + credentials(user) + socket
 	if database == 0 {
-		return "unix://" + socket
+		return url
 	}
-	return fmt.Sprintf("unix://%s?db=%d", socket, database)
+	return fmt.Sprintf("%s?db=%d", url, database)
 }
 
 // Address is host and port of the server's TCP port. It needs RedisOptions.TCP.
@@ -139,7 +149,7 @@ func (r *Redis) announcedPort() int { r.tb.Helper(); return cmp.Or(r.announced, 
 // TCPURL is the address of the server's TCP port. It needs RedisOptions.TCP.
 func (r *Redis) TCPURL() string {
 	r.tb.Helper()
-	return fmt.Sprintf("redis://%s/0", r.Address())
+	return fmt.Sprintf("redis://%s%s/0", credentials(r.user), r.Address())
 }
 
 // Dir is the folder that holds the server's data.

@@ -40,6 +40,8 @@ type RedisClusterOptions struct {
 	NodeTimeout time.Duration
 	// Config is added to the command line of every node.
 	Config []string
+	// User is that of RedisOptions.
+	User string
 }
 
 // StartRedisCluster starts the nodes, joins them, and waits until each knows the
@@ -52,7 +54,7 @@ func StartRedisCluster(tb testing.TB, options RedisClusterOptions) *RedisCluster
 	}
 	ports := FreePorts(tb, redisClusterPrimaries*(1+options.Replicas))
 	for i, busPort := range ports {
-		node := StartRedis(tb, RedisOptions{Name: fmt.Sprintf("redis-%d", i+1), TCP: true, Config: append(append(replicationConfig(),
+		node := StartRedis(tb, RedisOptions{Name: fmt.Sprintf("redis-%d", i+1), TCP: true, User: options.User, Config: append(append(replicationConfig(),
 			"--cluster-enabled", "yes",
 			"--cluster-port", fmt.Sprint(busPort),
 			"--cluster-node-timeout", fmt.Sprint(options.NodeTimeout.Milliseconds()),
@@ -177,7 +179,7 @@ func (c *RedisCluster) URL() string {
 	for _, node := range c.Nodes[1:] {
 		query.Add("addr", node.Address())
 	}
-	return fmt.Sprintf("redis+cluster://%s?%s", c.Nodes[0].Address(), query.Encode())
+	return fmt.Sprintf("redis+cluster://%s%s?%s", credentials(c.Nodes[0].user), c.Nodes[0].Address(), query.Encode())
 }
 
 // Primary is the node that serves the slot of a key: only what stands in braces

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,9 +39,10 @@ type ReplicaSet struct {
 	// it leaves that one alone with whoever uses its socket.
 	Wire *Wire
 
-	tb       testing.TB
-	ports    []int // of the Sentinels
-	controls []*redis.SentinelClient
+	tb           testing.TB
+	ports        []int // of the Sentinels
+	controls     []*redis.SentinelClient
+	sentinelUser string
 }
 
 // ReplicaSetOptions are the choices a test has.
@@ -55,16 +57,21 @@ type ReplicaSetOptions struct {
 	Wired bool
 	// Config is added to the command line of every server.
 	Config []string
+	// User is that of RedisOptions.
+	User string
+	// SentinelUser is whom the Sentinels know beside the default user, with SentinelRights.
+	SentinelUser   string
+	SentinelRights []string
 }
 
 // StartReplicaSet starts the servers and Sentinels, and waits until all know each
 // other and the replicas are in step.
 func StartReplicaSet(tb testing.TB, options ReplicaSetOptions) *ReplicaSet {
 	tb.Helper()
-	s := &ReplicaSet{tb: tb}
+	s := &ReplicaSet{tb: tb, sentinelUser: options.SentinelUser}
 	for i := range 1 + max(options.Replicas, 1) {
 		s.Servers = append(s.Servers, StartRedis(tb, RedisOptions{
-			Name: fmt.Sprintf("redis-%d", i+1), TCP: true, Config: append(replicationConfig(), options.Config...),
+			Name: fmt.Sprintf("redis-%d", i+1), TCP: true, User: options.User, Config: append(replicationConfig(), options.Config...),
 		}))
 	}
 	if options.Wired {
@@ -74,7 +81,7 @@ func StartReplicaSet(tb testing.TB, options ReplicaSetOptions) *ReplicaSet {
 		s.follow(replica, s.Servers[0])
 	}
 	Await(tb, failoverBound, "the replicas are in step", func() error { return allInStep(s.Servers[0], s.Servers[1:]) })
-	s.startSentinels(max(options.Sentinels, 1), max(options.DownAfter, 0))
+	s.startSentinels(max(options.Sentinels, 1), max(options.DownAfter, 0), options.SentinelRights)
 	return s
 }
 
@@ -99,7 +106,7 @@ func (s *ReplicaSet) follow(replica, primary *Redis) {
 	}
 }
 
-func (s *ReplicaSet) startSentinels(count int, downAfter time.Duration) {
+func (s *ReplicaSet) startSentinels(count int, downAfter time.Duration, rights []string) {
 	s.tb.Helper()
 	if downAfter == 0 {
 		downAfter = sentinelDownAfter
@@ -113,6 +120,9 @@ func (s *ReplicaSet) startSentinels(count int, downAfter time.Duration) {
 			"sentinel down-after-milliseconds %[3]s %[6]d\n"+
 			"sentinel failover-timeout %[3]s %[7]d\n",
 			port, dir, sentinelName, s.Servers[0].announcedPort(), count/2+1, downAfter.Milliseconds(), sentinelFailoverTimeout.Milliseconds())
+		if s.sentinelUser != "" {
+			text += fmt.Sprintf("user %s on >%s %s\n", s.sentinelUser, UserPassword, strings.Join(rights, " "))
+		}
 		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 			s.tb.Fatalf("write the configuration of a sentinel: %v", err)
 		}
@@ -153,10 +163,25 @@ func (s *ReplicaSet) awaitKnown() {
 // all its Sentinels.
 func (s *ReplicaSet) URL() string {
 	query := url.Values{"master_name": {sentinelName}}
+	if user := s.Servers[0].user; user != "" {
+		query.Set("username", user)
+		query.Set("password", UserPassword)
+	}
 	for _, port := range s.ports[1:] {
 		query.Add("addr", localAddress(port))
 	}
-	return fmt.Sprintf("redis://%s?%s", localAddress(s.ports[0]), query.Encode())
+	return fmt.Sprintf("redis://%s%s?%s", credentials(s.sentinelUser), localAddress(s.ports[0]), query.Encode())
+}
+
+// SentinelClients are connections for looking into the Sentinels, closed with the test.
+func (s *ReplicaSet) SentinelClients() []*redis.Client {
+	var all []*redis.Client
+	for _, port := range s.ports {
+		client := redis.NewClient(&redis.Options{Addr: localAddress(port), MaxRetries: -1})
+		s.tb.Cleanup(func() { _ = client.Close() })
+		all = append(all, client)
+	}
+	return all
 }
 
 // Primary is the server that the Sentinels name.

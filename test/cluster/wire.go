@@ -42,6 +42,7 @@ const (
 // which can lose and delay what passes.
 type Wire struct {
 	tb       testing.TB
+	user     string // for tierd
 	socket   string // its own; empty if it begins at a TCP port
 	target   string
 	listener net.Listener
@@ -67,7 +68,7 @@ func (l *link) close() {
 // NewWire lays a wire to a Redis, gone with the test.
 func NewWire(tb testing.TB, r *Redis) *Wire {
 	tb.Helper()
-	w := &Wire{tb: tb, socket: filepath.Join(Folder(tb), "wire.sock"), target: r.socket}
+	w := &Wire{tb: tb, user: r.user, socket: filepath.Join(Folder(tb), "wire.sock"), target: r.socket}
 	w.lay("unix", w.socket)
 	return w
 }
@@ -96,10 +97,10 @@ func (w *Wire) lay(network, address string) {
 }
 
 // URL is the address to reach the Redis at over this wire.
-func (w *Wire) URL() string { return "unix://" + w.socket }
+func (w *Wire) URL() string { return w.DatabaseURL(0) }
 
 // DatabaseURL is the address of one of the Redis' databases over this wire.
-func (w *Wire) DatabaseURL(database int) string { return databaseURL(w.socket, database) }
+func (w *Wire) DatabaseURL(database int) string { return databaseURL(w.user, w.socket, database) }
 
 // Cut breaks all connections, and every new one, until Mend.
 func (w *Wire) Cut() { w.set(func() { w.cut = true }); w.Break() }
