@@ -7,7 +7,7 @@ ARGS ?=
 TEST_TIMEOUT ?= 10m
 
 .DEFAULT_GOAL := help
-.PHONY: help build run redis compiler objectstore test lint test-valkey e2e-etcdctl e2e-kubernetes bench crash torture shards backup-faults drill model clean
+.PHONY: help build run redis compiler objectstore test lint test-valkey test-rights e2e-etcdctl e2e-kubernetes bench crash torture shards backup-faults drill model clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ test-valkey: compiler objectstore ## run the tests that need a Redis on Valkey 8
 	@mkdir -p bin/valkey && ln -sf "$$(command -v valkey-server)" bin/valkey/redis-server
 	PATH="$$PWD/bin/valkey:$$PATH" TIERD_TEST_REDIS_SERVER=valkey-server \
 		$(GO) test -race -timeout $(TEST_TIMEOUT) ./tiers/... ./router/... ./cmd/... ./test/...
+
+test-rights: redis objectstore ## run the tests of whole processes as the Redis user of deploy/redis, which may do no more than it must
+	TIERD_TEST_LEAST_RIGHTS=1 $(GO) test -count 1 -timeout 30m ./test/hottier ./test/crash ./test/shards ./test/restore ./test/privilege
 
 e2e-etcdctl: redis ## compare every command of etcdctl 3.7 with real etcd, its check perf included
 	$(GO) test -tags e2e -timeout 30m -count 1 ./test/etcdctl

@@ -4,7 +4,6 @@ package hottier
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -103,7 +102,7 @@ func TestSentinel(t *testing.T) {
 }
 
 // TestTLSAndUser: TLS to a Redis whose certificate a private authority signed, as
-// a user with no more rights than docs/operations.md says are needed.
+// the user of deploy/redis/users.acl.
 func TestTLSAndUser(t *testing.T) {
 	t.Parallel()
 	dir, tlsPort := cluster.Folder(t), cluster.FreePort(t)
@@ -112,25 +111,8 @@ func TestTLSAndUser(t *testing.T) {
 		"--tls-port", fmt.Sprint(tlsPort), "--tls-auth-clients", "no",
 		"--tls-cert-file", filepath.Join(dir, "server.crt"), "--tls-key-file", filepath.Join(dir, "server.key"),
 		"--tls-ca-cert-file", authority,
-		"--user", "tierd", "on", ">secret",
-	}, documentedRights(t)...)})
+	}, cluster.LeastRights(t, "{default:*")...)})
 	uses(t, cluster.FrontendOptions{
 		HotTier: fmt.Sprintf("rediss://tierd:secret@127.0.0.1:%d", tlsPort), Env: []string{"SSL_CERT_FILE=" + authority},
 	})
-}
-
-// documentedRights reads the rights of the ACL user that docs/operations.md shows.
-func documentedRights(t *testing.T) []string {
-	t.Helper()
-	text, err := os.ReadFile("../../docs/operations.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	const start = "user tierd on >password "
-	_, rest, found := strings.Cut(string(text), start)
-	rights, _, ended := strings.Cut(rest, "\n\n")
-	if !found || !ended {
-		t.Fatalf("docs/operations.md shows no line that starts with %q", start)
-	}
-	return strings.Fields(rights)
 }
