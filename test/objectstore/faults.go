@@ -66,6 +66,8 @@ type Call struct {
 	// Query and Header are those of the request; nil of a wrapped store.
 	Query  url.Values
 	Header http.Header
+	// Removed are the keys that a request for the removal of many names.
+	Removed []string
 }
 
 // Plan decides what happens to a call. Calls are decided on one after the other.

@@ -1,7 +1,9 @@
 package objectstore
 
 import (
+	"bytes"
 	"context"
+	"encoding/xml"
 	"fmt"
 	"io"
 	"net/http"
@@ -37,7 +39,11 @@ type proxy struct {
 }
 
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	fault := p.faults.next(Call{Operation: r.Method, Name: r.URL.Path, Query: r.URL.Query(), Header: r.Header})
+	removed, err := removedBy(r)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	fault := p.faults.next(Call{Operation: r.Method, Name: r.URL.Path, Query: r.URL.Query(), Header: r.Header, Removed: removed})
 	switch fault {
 	case Lost:
 		p.drain(r)
@@ -79,6 +85,30 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			panic(http.ErrAbortHandler)
 		}
 	}
+}
+
+// removedBy are the keys that a request for the removal of many names; it can be passed on
+// afterwards.
+func removedBy(r *http.Request) ([]string, error) {
+	if r.Method != http.MethodPost || !r.URL.Query().Has("delete") {
+		return nil, nil
+	}
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(text))
+	var names struct {
+		Object []struct{ Key string }
+	}
+	if err := xml.Unmarshal(text, &names); err != nil {
+		return nil, err
+	}
+	var keys []string
+	for _, object := range names.Object {
+		keys = append(keys, object.Key)
+	}
+	return keys, nil
 }
 
 // drain reads the request, so that its sender learns of nothing before.

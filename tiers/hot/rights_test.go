@@ -65,6 +65,7 @@ func clientMethods() map[string]string {
 func clientCommands() map[string]string {
 	return map[string]string{
 		"+client|setname": "each connection says that it is tierd's",
+		"+select":         "a URL that names another database than 0",
 		"+cluster|slots":  "a Redis Cluster: where slots are",
 		"+command":        "a Redis Cluster: which of a command's words are keys",
 	}
