@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/tierd/tierd/router"
 )
@@ -82,19 +81,15 @@ func (g *guarded) Range(ctx context.Context, r *pb.RangeRequest) (*pb.RangeRespo
 	return allowedRead(ctx, g, mayRead(r.Key, r.RangeEnd), func(ctx context.Context) (*pb.RangeResponse, error) { return g.API.Range(ctx, r) })
 }
 
-// RangePages implements router.API. When the auth data change after the first page was
-// sent, what remains is not sent: the error is etcd's in that case.
+// RangePages implements router.API. It takes effect with its first page.
 func (g *guarded) RangePages(ctx context.Context, r *pb.RangeRequest, pageBytes int, send func(*pb.RangeResponse) error) error {
-	sent := false
-	_, err := allowedRead(ctx, g, mayRead(r.Key, r.RangeEnd), func(ctx context.Context) (struct{}, error) {
-		err := g.API.RangePages(ctx, r, pageBytes, func(resp *pb.RangeResponse) error {
-			sent = true
-			return send(resp)
-		})
-		if sent && errors.Is(err, router.ErrAuthChanged) {
-			err = rpctypes.ErrGRPCAuthOldRevision
+	if bound, off := g.off(ctx); off {
+		if err := g.API.RangePages(bound, r, pageBytes, send); !errors.Is(err, router.ErrAuthChanged) {
+			return err
 		}
-		return struct{}{}, err
+	}
+	_, err := allowedRead(ctx, g, mayRead(r.Key, r.RangeEnd), func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, g.API.RangePages(ctx, r, pageBytes, send)
 	})
 	return err
 }

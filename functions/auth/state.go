@@ -14,15 +14,15 @@ import (
 	"github.com/tierd/tierd/router"
 )
 
-// The names of the auth data's fields. Users and roles are stored as an etcd stores
-// them, under their names.
+// The names of the auth data's fields; the router says what those are for that others
+// read too.
 const (
-	enabledField      = "enabled"       // enabledValue while authentication is on
-	revisionField     = "revision"      // the auth revision, in decimal
+	enabledField      = router.AuthEnabled
+	revisionField     = router.AuthRevision
+	userPrefix        = router.AuthUser
+	rolePrefix        = router.AuthRole
 	enabledSinceField = "enabled-since" // the auth revision from which tokens count, in decimal
-	userPrefix        = "user:"
-	rolePrefix        = "role:"
-	sincePrefix       = "since:" // of a user: the auth revision from which the user's tokens count
+	sincePrefix       = "since:"        // of a user: the auth revision from which the user's tokens count
 
 	enabledValue = "1"
 )

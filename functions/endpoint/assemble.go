@@ -21,13 +21,14 @@ func assemble(a assembly) (services, error) {
 		return services{}, err
 	}
 	permitted := access.Guard(api)
-	events := feed.New(api, feed.Settings{}, logger, a.Components.Metrics)
+	events := feed.New(api, feed.Settings{Rights: access}, logger, a.Components.Metrics)
 	return services{
 		kv: kv.New(permitted, kv.Settings{MaxTxnOps: a.Settings.MaxTxnOps, MaxRequestBytes: a.Settings.MaxRequestBytes}),
 		watch: watch.New(api, events, watch.Settings{
 			MaxRequestBytes:        a.Settings.MaxRequestBytes,
 			ProgressNotifyInterval: a.Settings.WatchProgressNotifyInterval,
 			Jitter:                 a.Components.Jitter,
+			Gate:                   access,
 		}, a.Draining, logger, a.Components.Metrics),
 		lease: lease.New(permitted, a.Draining, logger),
 		auth:  auth.New(access), cluster: access.Cluster(cluster.New(api)),

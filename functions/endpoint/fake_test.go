@@ -77,7 +77,9 @@ func (k *fakeKeyspace) CurrentRevision(context.Context) (current, compacted rout
 }
 
 // AuthData are those of a keyspace without authentication.
-func (k *fakeKeyspace) AuthData(context.Context) (router.AuthData, error) { return router.AuthData{}, k.failure() }
+func (k *fakeKeyspace) AuthData(context.Context) (router.AuthData, error) {
+	return router.AuthData{}, k.failure()
+}
 
 func (k *fakeKeyspace) ConfirmAuth(context.Context) (router.Revision, error) { return 2, k.failure() }
 

@@ -4,7 +4,7 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // metrics count the responses by what they tell.
 type metrics struct {
-	created, refused, canceled, compacted, progress, events prometheus.Counter
+	created, refused, canceled, compacted, revoked, progress, events prometheus.Counter
 }
 
 func newMetrics(registerer prometheus.Registerer) *metrics {
@@ -18,6 +18,7 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		refused:   responses.WithLabelValues("refused"),
 		canceled:  responses.WithLabelValues("canceled"),
 		compacted: responses.WithLabelValues("compacted"),
+		revoked:   responses.WithLabelValues("revoked"),
 		progress:  responses.WithLabelValues("progress"),
 		events:    responses.WithLabelValues("events"),
 	}

@@ -89,6 +89,11 @@ func (r *receiver) create(ctx context.Context, c *pb.WatchCreateRequest) error {
 		return r.refuse(ctx, rpctypes.ErrorDesc(rpctypes.ErrGRPCCompacted))
 	}
 	request := rangeOf(c)
+	if refused, err := r.permit(ctx, &request, c.RangeEnd); err != nil {
+		return fmt.Errorf("create a watch: %w", err)
+	} else if refused != nil {
+		return r.refuse(ctx, deniedReason(refused))
+	}
 	if request.Range && len(request.End) > 0 && bytes.Compare(request.Key, request.End) >= 0 {
 		return r.refuse(ctx, reasonEmptyRange)
 	}
@@ -109,6 +114,29 @@ func (r *receiver) create(ctx context.Context, c *pb.WatchCreateRequest) error {
 	}
 	r.watches[id] = watcher
 	return nil
+}
+
+// permit asks whether the caller may watch, and notes who holds the right.
+func (r *receiver) permit(ctx context.Context, request *feed.Request, end []byte) (refused, err error) {
+	gate := r.server.settings.Gate
+	if gate == nil {
+		return nil, nil
+	}
+	err = r.hub.Patiently(ctx, func(ctx context.Context) (err error) {
+		request.Holder, request.Auth, refused, err = gate.PermitWatch(ctx, request.Key, end)
+		return err
+	})
+	return refused, err
+}
+
+// deniedReason is what etcd tells of why somebody may not watch.
+func deniedReason(refused error) string {
+	for _, told := range []error{rpctypes.ErrGRPCInvalidAuthToken, rpctypes.ErrGRPCAuthOldRevision, rpctypes.ErrGRPCUserEmpty} {
+		if errors.Is(refused, told) {
+			return told.Error()
+		}
+	}
+	return rpctypes.ErrGRPCPermissionDenied.Error()
 }
 
 // rangeOf reads key and range_end as etcd does: no key means the smallest one,

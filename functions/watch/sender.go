@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/tierd/tierd/functions/wire"
 	"github.com/tierd/tierd/router/feed"
@@ -94,6 +95,11 @@ func (s *sender) send(item feed.Item) error {
 		response.Header.Revision = 0
 		response.Canceled = true
 		response.CompactRevision = int64(item.Compacted)
+		delete(s.due, item.Watcher)
+	case feed.Revoked:
+		s.server.metrics.revoked.Inc()
+		response.Canceled = true
+		response.CancelReason = deniedReason(rpctypes.ErrGRPCPermissionDenied)
 		delete(s.due, item.Watcher)
 	case feed.Progress:
 		s.server.metrics.progress.Inc()

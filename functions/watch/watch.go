@@ -63,8 +63,18 @@ type Settings struct {
 	// one stream, so that clients which came together are not told together. nil
 	// means none.
 	Jitter func(limit time.Duration) time.Duration
+	// Gate says who may watch what; nil lets everybody watch everything.
+	Gate Gate
 	// NewTicker makes the ticker of one stream; stop ends it. nil means time's.
 	NewTicker func(interval time.Duration) (tick <-chan time.Time, stop func())
+}
+
+// Gate decides on new watches.
+type Gate interface {
+	// PermitWatch says whether the caller of ctx may watch a key or a range; refused is why
+	// not, as etcd says it. The holder of the right and the version of the auth data it is
+	// from are the feed's business. err says that this could not be found out.
+	PermitWatch(ctx context.Context, key, end []byte) (holder string, version int64, refused, err error)
 }
 
 // interval is the progress interval without jitter.

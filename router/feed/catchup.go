@@ -136,6 +136,9 @@ func (f *Feed) readHistory(want history) error {
 	if page.Through < want.from {
 		return errStale
 	}
+	if err := f.honour(f.ctx, page.Auth); err != nil {
+		return err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.shareLocked(want.from, page, want.prev)

@@ -13,6 +13,8 @@
 //   - atomic: the events of one revision arrive in one Item.
 //   - resumable: any start revision that is not compacted works, the compacted
 //     revision itself included; below it the watcher is told Overtaken, once.
+//   - permitted: no event reaches a watcher that was committed after the watcher's
+//     holder had lost the right to it (see Rights); it is told Revoked, once.
 //   - bookmarkable: a Progress item at revision R comes after every event at or
 //     below R, and only where the start revision is at or below R.
 //
@@ -100,6 +102,8 @@ type Settings struct {
 	// ElectionTimeout is how often the hot tier is asked for a sign of life while
 	// a stream requires a leader. Three missing signs end such streams.
 	ElectionTimeout time.Duration
+	// Rights, if set, say which watchers may go on when the auth data change.
+	Rights Rights
 }
 
 // withDefaults fills in what is zero.
@@ -152,6 +156,9 @@ type Feed struct {
 	ready    []*Watcher
 	reading  []Revision
 	catchUps int
+
+	// auth is the version of the auth data by which all watchers may watch.
+	auth int64
 
 	// question is the next linearizable read of the revision, not yet sent.
 	question *question

@@ -112,6 +112,8 @@ func describe(item Item) string {
 		return fmt.Sprintf("canceled:%v", tag)
 	case Progress:
 		return fmt.Sprintf("progress:%v@%d", tag, item.Revision)
+	case Revoked:
+		return fmt.Sprintf("revoked:%v", tag)
 	case Overtaken:
 		return fmt.Sprintf("overtaken:%v<%d", tag, item.Compacted)
 	}

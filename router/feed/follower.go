@@ -98,6 +98,9 @@ func (f *Feed) followOnce(ctx context.Context, me *follower) error {
 		return errStale
 	}
 	me.known = max(me.known, page.Current)
+	if err := f.honour(ctx, page.Auth); err != nil {
+		return err
+	}
 	f.dispatch(me, from, page, prev)
 	f.noteLag(me, me.known-page.Through)
 	return nil

@@ -28,6 +28,8 @@ const (
 	// Overtaken: what the watcher needs next lies below Compacted, and it has
 	// ended. Revision is 0, as in etcd.
 	Overtaken
+	// Revoked: the watcher's holder may not see its range any more, and it has ended.
+	Revoked
 )
 
 // Item is one thing to tell the client.
@@ -275,7 +277,7 @@ func (s *Stream) takeLocked() (entry, bool) {
 			s.unreserve()
 			return e, true
 		}
-		if e.Kind != Overtaken {
+		if e.Kind != Overtaken && e.Kind != Revoked {
 			s.held--
 			s.heldBytes -= e.bytes
 			s.feed.metrics.pending.Sub(float64(len(e.Events)))

@@ -23,6 +23,9 @@ type Request struct {
 	PrevKV bool
 	// NoPut and NoDelete leave out the events of that type.
 	NoPut, NoDelete bool
+	// Holder is who has the right to watch this, by the auth data of version Auth.
+	Holder string
+	Auth   int64
 	// Tag is for the caller: Watcher.Tag returns it.
 	Tag any
 }
@@ -52,6 +55,7 @@ const (
 type Watcher struct {
 	stream *Stream
 	tag    any
+	holder string
 	// floor is the lowest revision whose progress means something to the client:
 	// the start revision, and the one that the Created item told.
 	floor Revision
@@ -72,7 +76,8 @@ type Watcher struct {
 func (w *Watcher) Tag() any { return w.tag }
 
 // Watch adds a watcher. A Created item is queued for it before anything else of
-// it; where the start revision is compacted, an Overtaken item follows. Watch
+// it; where the start revision is compacted, an Overtaken item follows, and where the
+// right is gone meanwhile a Revoked one. Watch
 // waits while too many answers are queued, and while the source is out of reach.
 // The error is ctx's, the stream's, or a fatal one of the source.
 func (s *Stream) Watch(ctx context.Context, r Request) (*Watcher, error) {
@@ -94,7 +99,7 @@ func (s *Stream) Watch(ctx context.Context, r Request) (*Watcher, error) {
 		s.unreserve()
 		return nil, s.err
 	}
-	w := &Watcher{stream: s, tag: r.Tag, floor: max(r.Start, current), next: r.Start}
+	w := &Watcher{stream: s, tag: r.Tag, holder: r.Holder, floor: max(r.Start, current), next: r.Start}
 	if r.Start == 0 {
 		w.next = current + 1
 	}
@@ -103,7 +108,12 @@ func (s *Stream) Watch(ctx context.Context, r Request) (*Watcher, error) {
 		s.put(Item{Kind: Overtaken, Watcher: w, Compacted: compacted})
 		return w, nil
 	}
-	f.addLocked(w, r.view(), current)
+	v := r.view()
+	if r.Auth < f.auth && !f.mayWatch(w.holder, &v) {
+		s.put(Item{Kind: Revoked, Watcher: w})
+		return w, nil
+	}
+	f.addLocked(w, v, current)
 	return w, nil
 }
 

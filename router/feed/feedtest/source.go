@@ -40,6 +40,7 @@ type Source struct {
 	changed   chan struct{}
 	revision  router.Revision
 	compacted router.Revision
+	auth      int64
 	// history[r] are the events of revision r; state is the newest version of
 	// each key that exists.
 	history map[router.Revision][]*mvccpb.Event
@@ -121,6 +122,13 @@ func (s *Source) Compact(rev router.Revision) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.compacted = max(s.compacted, rev)
+}
+
+// ChangeAuth makes the auth data of the keyspace those of a version.
+func (s *Source) ChangeAuth(version int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.auth = version
 }
 
 // Fail makes every call return err, those under way included; nil heals.
@@ -236,7 +244,7 @@ func (s *Source) Events(ctx context.Context, from router.Revision, maxBytes int,
 	if from < s.compacted {
 		return router.EventPage{}, router.ErrCompacted
 	}
-	page := router.EventPage{Through: from - 1, Current: s.revision, Compacted: s.compacted}
+	page := router.EventPage{Through: from - 1, Current: s.revision, Compacted: s.compacted, Auth: s.auth}
 	for bytes := 0; page.Through < s.revision && (bytes == 0 || bytes < maxBytes); {
 		page.Through++
 		for _, ev := range s.history[page.Through] {
