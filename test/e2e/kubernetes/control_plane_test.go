@@ -50,7 +50,7 @@ func startControlPlane(t *testing.T, kept store, watchCache bool) *controlPlane 
 	p.server = cluster.NewProcess(t, cluster.Command{
 		Name:   "kube-apiserver",
 		Path:   program(t, "kube-apiserver"),
-		Args:   serverArguments(files, kept.Endpoint(), ports[0], watchCache),
+		Args:   append(serverArguments(files, kept.Endpoint(), ports[0], watchCache), kept.Access()...),
 		LogDir: dir,
 	})
 	p.manager = cluster.NewProcess(t, cluster.Command{

@@ -86,7 +86,7 @@ func seedOf(p *controlPlane) uint64 {
 // crash kills the store and starts it again, and says what it killed.
 func (p *controlPlane) crash(redisAlone bool) string {
 	p.t.Helper()
-	if frontend, ok := p.store.(*cluster.Frontend); ok && redisAlone {
+	if frontend, ok := p.store.(*tierdStore); ok && redisAlone {
 		// tierd starts it again by itself.
 		p.must(syscall.Kill(frontend.LocalRedisPID(), syscall.SIGKILL))
 		return "redis-server alone"

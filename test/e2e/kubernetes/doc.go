@@ -1,7 +1,9 @@
 // Package kubernetes checks that a real Kubernetes 1.34 control plane works on
 // tierd: kube-apiserver and kube-controller-manager run on it, kubectl and plain
 // HTTP requests use them, first with the API server's watch cache and then
-// without, so that both its ways of reading the store are taken.
+// without, so that both its ways of reading the store are taken. The second time the
+// store is secured: TLS with certificates on both sides, and authentication on, with a
+// user for the API server that may touch Kubernetes' keys and nothing else.
 //
 // It ends with crashes: while objects are created, changed and deleted, tierd is
 // killed and started again on the same data several times. Every acknowledged

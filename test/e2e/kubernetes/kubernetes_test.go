@@ -13,7 +13,8 @@ type check struct {
 	run  func(p *controlPlane, namespace string)
 }
 
-// TestKubernetes runs every check in both modes of reading, each on a fresh store.
+// TestKubernetes runs every check in both modes of reading, each on a fresh store: the first one
+// open, the second one secured by certificates and rights.
 func TestKubernetes(t *testing.T) {
 	checks := []check{
 		{"objects", checkObjects},
@@ -31,8 +32,8 @@ func TestKubernetes(t *testing.T) {
 		{"server-log", checkServerLog},
 	}
 	for _, watchCache := range []bool{true, false} {
-		t.Run(fmt.Sprintf("watch-cache=%t", watchCache), func(t *testing.T) {
-			plane := startControlPlane(t, startStore(t), watchCache)
+		t.Run(fmt.Sprintf("watch-cache=%t,secured=%t", watchCache, !watchCache), func(t *testing.T) {
+			plane := startControlPlane(t, startStore(t, !watchCache), watchCache)
 			defer plane.stop()
 			for _, c := range checks {
 				t.Run(c.name, func(t *testing.T) {

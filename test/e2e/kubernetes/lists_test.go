@@ -149,7 +149,7 @@ func (p *controlPlane) compact() {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	client := cluster.Dial(p.t, p.store.Endpoint())
+	client := cluster.DialTLS(p.t, p.store.Admin(), p.store.Endpoint())
 	response, err := client.Get(ctx, "/registry/")
 	p.must(err)
 	_, err = client.Compact(ctx, response.Header.Revision)
