@@ -25,7 +25,7 @@ func openShards(ctx context.Context, settings shardSettings) (shardMap, func() e
 
 // openBeside opens the keyspace for a tool: beside the frontends, and not in their list. What it
 // has to log goes to the error output.
-func openBeside(ctx context.Context, settings shardSettings) (_ *router.Keyspace, sealing *vault.Vault, closeAll func() error, err error) {
+func openBeside(ctx context.Context, settings shardSettings) (_ *router.Keyspace, sealing *vault.Vault, _ func() error, err error) {
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	hot.UseLogger(logger)
 	access, _, err := settings.HotTier.Access.open(logger, nil)
@@ -38,7 +38,7 @@ func openBeside(ctx context.Context, settings shardSettings) (_ *router.Keyspace
 	}
 	redis := address.NewClient()
 	closers := []func() error{redis.Close}
-	closeAll = func() error { return closeBackwards(closers) }
+	closeAll := func() error { return closeBackwards(closers) }
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, closeAll())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -322,5 +323,15 @@ func TestShardBar(t *testing.T) {
 	second := "[##############################] 100% copying, 9 of 8 keys"
 	if got := drawn.String(); got != head+"\r"+first+"\r"+second+strings.Repeat(" ", len(first)-len(second))+"\n" {
 		t.Errorf("drawn %q", got)
+	}
+}
+
+// A Redis that cannot be reached is told of in a sentence.
+func TestShardsOfARedisThatIsAway(t *testing.T) {
+	t.Parallel()
+	var out, errOut bytes.Buffer
+	code := run([]string{"shard", "list", "--hot-tier=unix:///nonexistent/redis.sock"}, nil, &out, &errOut)
+	if code != exitFailure || !strings.Contains(errOut.String(), "--hot-tier unix:///nonexistent/redis.sock cannot be used") {
+		t.Errorf("code %d, output %q, errors %q", code, out.String(), errOut.String())
 	}
 }
