@@ -26,13 +26,18 @@ func (e *ToolError) Error() string {
 // frontends, and gives what it printed. What is in env is added to its environment.
 // The error is a *ToolError if it ran and failed. It may be called from any goroutine.
 func (c *Cluster) Tool(ctx context.Context, env []string, arguments ...string) ([]byte, error) {
-	var out, errOut bytes.Buffer
-	cmd := exec.CommandContext(ctx, c.binary, arguments...)
-	own := append(inherited(), "TIERD_HOT_TIER="+strings.Join(c.HotTier, ","))
+	own := []string{"TIERD_HOT_TIER=" + strings.Join(c.HotTier, ",")}
 	if c.KeyFile != "" {
 		own = append(own, "TIERD_ARCHIVE_KEY_FILE="+c.KeyFile)
 	}
-	cmd.Env = append(own, env...)
+	return RunTool(ctx, c.binary, append(own, env...), arguments...)
+}
+
+// RunTool is Tool for a binary (see Binary) and whatever hot tier arguments and env name.
+func RunTool(ctx context.Context, binary string, env []string, arguments ...string) ([]byte, error) {
+	var out, errOut bytes.Buffer
+	cmd := exec.CommandContext(ctx, binary, arguments...)
+	cmd.Env = append(inherited(), env...)
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	cmd.SysProcAttr = childAttributes()
 	err := cmd.Run()
