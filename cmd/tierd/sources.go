@@ -53,7 +53,7 @@ func applyEnvironment(flags *pflag.FlagSet, environ []string, settled map[string
 	variables := make(map[string]string)
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, environmentPrefix) && !strings.HasPrefix(name, testPrefix) && value != "" {
+		if strings.HasPrefix(name, environmentPrefix) && !strings.HasPrefix(name, testPrefix) && !strings.HasPrefix(name, healthPrefix) && value != "" {
 			variables[name] = value
 		}
 	}

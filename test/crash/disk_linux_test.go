@@ -24,7 +24,7 @@ func TestDiskFull(t *testing.T) { // not parallel: while Redis starts, this proc
 	load.awaitAcknowledged(t, 50)
 
 	const roomBytes = 20_000
-	pid := cluster.PIDOf(t, strings.TrimPrefix(c.Redis.URL(), "unix://"))
+	pid := c.Redis.PID()
 	room := uint64(tailSize(t, c.Redis) + roomBytes)
 	if err := unix.Prlimit(pid, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: room, Max: room}, nil); err != nil {
 		t.Fatal(err)
