@@ -202,12 +202,19 @@ func Dial(tb testing.TB, endpoints ...string) *clientv3.Client {
 // DialTLS is Dial for endpoints that serve https, unless config is nil.
 func DialTLS(tb testing.TB, config *tls.Config, endpoints ...string) *clientv3.Client {
 	tb.Helper()
-	client, err := clientv3.New(clientv3.Config{
-		Endpoints:   endpoints,
-		TLS:         config,
-		DialTimeout: dialBound,
-		Logger:      quietLogger(),
-	})
+	return dial(tb, clientv3.Config{TLS: config}, endpoints)
+}
+
+// DialAs is Dial as a user with a password.
+func DialAs(tb testing.TB, user, password string, endpoints ...string) *clientv3.Client {
+	tb.Helper()
+	return dial(tb, clientv3.Config{Username: user, Password: password}, endpoints)
+}
+
+func dial(tb testing.TB, config clientv3.Config, endpoints []string) *clientv3.Client {
+	tb.Helper()
+	config.Endpoints, config.DialTimeout, config.Logger = endpoints, dialBound, quietLogger()
+	client, err := clientv3.New(config)
 	if err != nil {
 		tb.Fatalf("dial %v: %v", endpoints, err)
 	}
