@@ -53,8 +53,8 @@ type live struct {
 	imported router.Revision
 	changed  time.Time
 	// auth are the auth data of the snapshot, if they are wanted.
-	auth map[string][]byte
-	outcome  LiveOutcome
+	auth    map[string][]byte
+	outcome LiveOutcome
 }
 
 // Live brings what a running etcd has, and what is written to it until the cut-over. The
