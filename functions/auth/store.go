@@ -93,6 +93,13 @@ func NewStore(settings Settings, components Components) (*Store, error) {
 	}, nil
 }
 
+// Enabled tells whether authentication is on, by what this frontend has seen last: for what a client is told, not for
+// what it may do.
+func (s *Store) Enabled(ctx context.Context) (bool, error) {
+	st, err := s.current(ctx)
+	return err == nil && st.enabled, err
+}
+
 // current is the state to decide on: the one seen last.
 func (s *Store) current(ctx context.Context) (*state, error) {
 	if st := s.state.Load(); st != nil {

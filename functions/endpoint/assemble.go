@@ -38,5 +38,7 @@ func assemble(a assembly) (services, error) {
 		lock:     lock.New(a.Client, a.Draining),
 		election: election.New(a.Client, a.Draining),
 		close:    events.Close,
+
+		authEnabled: access.Enabled,
 	}, nil
 }

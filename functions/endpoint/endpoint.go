@@ -219,7 +219,11 @@ func (s *Server) build(c Components, build assembler) error {
 		return fmt.Errorf("register keyspace metrics: %w", err)
 	}
 	series.build.WithLabelValues(s.settings.Version).Set(1)
-	s.http = s.webServer(clientHandler(c.Metrics, checks, s.gateway))
+	gated := s.gateway.handler
+	if s.settings.ClientCertAuth && services.authEnabled != nil {
+		gated = withoutNames(gated, services.authEnabled)
+	}
+	s.http = s.webServer(clientHandler(c.Metrics, checks, gated))
 	s.metricsWeb = s.webServer(metricsHandler(c.Metrics, checks, s.settings.EnablePprof))
 	return nil
 }

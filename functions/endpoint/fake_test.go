@@ -124,6 +124,8 @@ type fakeServices struct {
 	// putError is what puts of the key "fail" answer.
 	putError error
 	receives atomic.Int64
+	// authEnabled is what those who ask are told.
+	authEnabled atomic.Bool
 	// who gets the caller of each read of the key "who", and client is the loopback's.
 	who    chan *caller.Caller
 	client *clientv3.Client
@@ -170,6 +172,7 @@ func (f *fakeServices) assemble(a assembly) (services, error) {
 		lock: fakeLock{fakeServices: f}, election: v3electionpb.UnimplementedElectionServer{},
 		auth: auth.New(access), cluster: cluster.New(a.Components.API),
 		maintenance: pb.UnimplementedMaintenanceServer{},
+		authEnabled: func(context.Context) (bool, error) { return f.authEnabled.Load(), nil },
 	}, nil
 }
 

@@ -1,6 +1,8 @@
 package endpoint
 
 import (
+	"context"
+
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
@@ -21,6 +23,8 @@ type services struct {
 	maintenance pb.MaintenanceServer
 	lock        v3lockpb.LockServer
 	election    v3electionpb.ElectionServer
+	// authEnabled tells whether authentication is on, as far as is known; nil if it never is.
+	authEnabled func(context.Context) (bool, error)
 	// close ends what the services have started, once no call runs any more; nil
 	// if there is nothing.
 	close func()

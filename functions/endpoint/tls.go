@@ -233,6 +233,23 @@ func (c splitCredentials) Clone() credentials.TransportCredentials { return c }
 // OverrideServerName implements credentials.TransportCredentials.
 func (splitCredentials) OverrideServerName(string) error { return nil }
 
+// namesIgnored is what etcd tells a client whose certificate would be a user's, were it not for the gateway.
+const namesIgnored = "CommonName of client sending a request against gateway will be ignored and not used as expected"
+
+// withoutNames refuses, as etcd does, clients of the gateway whose certificate names a user while authentication is on: they
+// would take it for the user of their calls, and it is not. What cannot be found out is left to the call itself.
+func withoutNames(next http.Handler, authEnabled func(context.Context) (bool, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS != nil && commonName(credentials.TLSInfo{State: *r.TLS}) != "" {
+			if enabled, err := authEnabled(r.Context()); err == nil && enabled {
+				http.Error(w, namesIgnored, http.StatusBadRequest)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 type tlsStateKey struct{}
 
 // noteTLS keeps what the handshake has found for the requests of an HTTP connection, which does not look like one of TLS to

@@ -172,6 +172,27 @@ func TestAllowedNames(t *testing.T) {
 	}
 }
 
+// A certificate with a name is no user's at the gateway, and its client is told so once authentication is on.
+func TestNamesAtTheGateway(t *testing.T) {
+	t.Parallel()
+	f := startSecure(t, nil)
+	nameless := f.authority.TLS(f.authority.Issue(pki.Subject{File: "nameless"}))
+	for _, enabled := range []bool{false, true} {
+		f.services.authEnabled.Store(enabled)
+		for client, config := range map[string]*tls.Config{"alice": f.authority.TLS(f.authority.Client("alice")), "": nameless} {
+			for _, way := range []string{"gateway", "websocket"} {
+				err := f.ways()[way](t.Context(), config)
+				if refused := enabled && client != ""; (err != nil) != refused {
+					t.Errorf("%s of %q, authentication %v: got %v", way, client, enabled, err)
+				}
+			}
+			if err := f.ways()["health"](t.Context(), config); err != nil {
+				t.Errorf("health of %q, authentication %v: %v", client, enabled, err)
+			}
+		}
+	}
+}
+
 // No handshake is shortened by what an earlier one has found: each is held against the files of its moment.
 func TestNoSessionIsResumed(t *testing.T) {
 	t.Parallel()

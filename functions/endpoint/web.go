@@ -22,11 +22,11 @@ const (
 )
 
 // clientHandler serves the HTTP side of a client address.
-func clientHandler(registry *prometheus.Registry, checks *healthChecks, g *gateway) http.Handler {
+func clientHandler(registry *prometheus.Registry, checks *healthChecks, gateway http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/version", serveVersion)
 	mux.Handle("/metrics", scrapeHandler(registry))
-	mux.Handle("/v3/", g.handler)
+	mux.Handle("/v3/", gateway)
 	checks.install(mux)
 	return open(mux)
 }
