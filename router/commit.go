@@ -260,7 +260,10 @@ func translate(err error) error {
 		{hot.ErrLeaseNotFound, ErrLeaseNotFound}, {hot.ErrLeaseExists, ErrLeaseExists}, {hot.ErrNoSpace, ErrNoSpace},
 		{hot.ErrMissing, ErrCorrupt}, {hot.ErrStaleMap, errStaleMap}, {hot.ErrGone, errStaleMap}, {hot.ErrLocked, ErrUnavailable}, {hot.ErrTicket, ErrUnavailable},
 		{hot.ErrKeyspaceExists, ErrKeyspaceExists}, {hot.ErrOtherRestore, ErrOtherRestore}, {hot.ErrRestoring, ErrRestoring}, {hot.ErrFenced, ErrFenced},
-		{hot.ErrSealAltered, ErrCorrupt}, {hot.ErrSealKey, ErrUnavailable},
+		{hot.ErrSealKey, ErrUnavailable},
+	}
+	if errors.Is(err, hot.ErrSealAltered) && !errors.Is(err, hot.ErrUnknown) {
+		return &alteredError{err}
 	}
 	for _, p := range pairs {
 		if errors.Is(err, p.from) {

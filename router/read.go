@@ -62,7 +62,7 @@ func (s *shard) serveGets(batch []*getItem) {
 				rest = append(rest, it)
 				continue
 			}
-			it.finish(results[i], nil)
+			it.finish(results[i], translate(results[i].Err))
 		}
 		batch = rest
 	}

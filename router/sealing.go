@@ -33,6 +33,12 @@ var (
 	ErrSealAltered = hot.ErrSealAltered
 )
 
+// alteredError is an ErrCorrupt that concerns one key only, and says so.
+type alteredError struct{ cause error }
+
+func (e *alteredError) Error() string   { return e.cause.Error() }
+func (e *alteredError) Unwrap() []error { return []error{ErrCorrupt, e.cause} }
+
 // Names of the texts beside the map: the setting, and how far RenewSeals is, in JSON.
 const (
 	sealingText      = "sealing"

@@ -23,7 +23,7 @@ type Cluster struct {
 	// HotTier are the URLs of its endpoints, not over wires.
 	HotTier []string
 
-	// KeyFile is the master key of Sealed, in a folder of its own.
+	// KeyFile is the master key of Keyed, in a folder of its own.
 	KeyFile string
 
 	tb     testing.TB
@@ -53,8 +53,9 @@ type Options struct {
 	Args []string
 	// Env is added to the environment of some frontends, by their numbers from 0.
 	Env map[int][]string
-	// Sealed has the frontends seal values, with one key file that the tools are given, too.
-	Sealed bool
+	// Keyed gives frontends and tools one key file; Sealed has the frontends seal values with
+	// it, too.
+	Keyed, Sealed bool
 }
 
 // databasesDefault is how many databases a Redis has that is told nothing else.
@@ -69,9 +70,12 @@ func Start(tb testing.TB, options Options) *Cluster {
 		c.startServers(options)
 		c.HotTier = c.endpoints(options.Databases, false)
 	}
-	if options.Sealed {
+	if options.Keyed || options.Sealed {
 		c.KeyFile = filepath.Join(Folder(tb), "master.key")
-		options.Args = append([]string{"--seal-values", "--archive-key-file", c.KeyFile}, options.Args...)
+		options.Args = append([]string{"--archive-key-file", c.KeyFile}, options.Args...)
+	}
+	if options.Sealed {
+		options.Args = append([]string{"--seal-values"}, options.Args...)
 	}
 	for number := range options.Frontends {
 		urls := options.HotTier

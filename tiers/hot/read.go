@@ -90,7 +90,8 @@ func CountRead(span Span, revision Revision, epoch Epoch, from Cursor) Read {
 type ReadResult struct {
 	// Revision and Compacted are the keyspace's when the index was read.
 	Revision, Compacted Revision
-	// Err is nil, ErrCompacted, ErrFuture or, of a batch, ErrAgain.
+	// Err is nil, ErrCompacted, ErrFuture or, of a batch, ErrAgain or why a sealed value
+	// cannot be opened.
 	Err error
 	// Items are in order of key.
 	Items []Item
