@@ -57,7 +57,7 @@ func clientMethods() map[string]string {
 	return map[string]string{
 		"HGet": "+hget", "HGetAll": "+hgetall", "HMGet": "+hmget", "Exists": "+exists", "XRead": "+xread", "XRevRangeN": "+xrevrange",
 		"Info": "+info", "ConfigGet": "+config|get", "ScriptLoad": "+script|load", "TxPipelined": "+multi +exec",
-		"Set": "+set", "GetEx": "+getex", "Unlink": "+unlink",
+		"HLen": "+hlen", "HScan": "+hscan", "Set": "+set", "GetEx": "+getex", "Unlink": "+unlink",
 	}
 }
 
