@@ -39,7 +39,7 @@ func (p *place) begin(_ context.Context, start router.RestoreStart) (migrate.Res
 	if p.end != nil {
 		return nil, errors.New("exists")
 	}
-	if p.start.ID != "" && p.start != start {
+	if p.start.ID != "" && (p.start.ID != start.ID || p.start.Floor != start.Floor) {
 		return nil, errors.New("another import was interrupted")
 	}
 	p.start = start
