@@ -209,7 +209,7 @@ func (f frontend) login(t *testing.T, name, password string) context.Context {
 }
 
 // must makes calls that have to succeed.
-func must(t *testing.T, errs ...error) {
+func must(t testing.TB, errs ...error) {
 	t.Helper()
 	for i, err := range errs {
 		if err != nil {
