@@ -35,6 +35,8 @@ type keyspace struct {
 	revision router.Revision
 	// meanwhile, if set, runs once before the next call that is bound takes effect.
 	meanwhile func()
+	// told is what ranges answer, whatever version they are bound to.
+	told error
 	// broken is what reading the auth data answers.
 	broken error
 }
@@ -140,6 +142,9 @@ func (k *keyspace) UseToken(_ context.Context, id string, ttl time.Duration) ([]
 }
 
 func (k *keyspace) Range(ctx context.Context, _ *pb.RangeRequest) (*pb.RangeResponse, error) {
+	if k.told != nil {
+		return nil, k.told
+	}
 	return &pb.RangeResponse{}, k.takes(ctx, "range")
 }
 

@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"errors"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
@@ -74,7 +73,7 @@ func mayCall(_ context.Context, st *state, who identity) error { return refuse(s
 // Range implements router.API.
 func (g *guarded) Range(ctx context.Context, r *pb.RangeRequest) (*pb.RangeResponse, error) {
 	if bound, off := g.off(ctx); off {
-		if resp, err := g.API.Range(bound, r); !errors.Is(err, router.ErrAuthChanged) {
+		if resp, err := g.API.Range(bound, r); !g.store.outdated(bound, err) {
 			return resp, err
 		}
 	}
@@ -84,7 +83,7 @@ func (g *guarded) Range(ctx context.Context, r *pb.RangeRequest) (*pb.RangeRespo
 // RangePages implements router.API. It takes effect with its first page.
 func (g *guarded) RangePages(ctx context.Context, r *pb.RangeRequest, pageBytes int, send func(*pb.RangeResponse) error) error {
 	if bound, off := g.off(ctx); off {
-		if err := g.API.RangePages(bound, r, pageBytes, send); !errors.Is(err, router.ErrAuthChanged) {
+		if err := g.API.RangePages(bound, r, pageBytes, send); !g.store.outdated(bound, err) {
 			return err
 		}
 	}
@@ -97,7 +96,7 @@ func (g *guarded) RangePages(ctx context.Context, r *pb.RangeRequest, pageBytes 
 // Put implements router.API.
 func (g *guarded) Put(ctx context.Context, r *pb.PutRequest) (*pb.PutResponse, error) {
 	if bound, off := g.off(ctx); off {
-		if resp, err := g.API.Put(bound, r); !errors.Is(err, router.ErrAuthChanged) {
+		if resp, err := g.API.Put(bound, r); !g.store.outdated(bound, err) {
 			return resp, err
 		}
 	}
@@ -109,7 +108,7 @@ func (g *guarded) Put(ctx context.Context, r *pb.PutRequest) (*pb.PutResponse, e
 // DeleteRange implements router.API.
 func (g *guarded) DeleteRange(ctx context.Context, r *pb.DeleteRangeRequest) (*pb.DeleteRangeResponse, error) {
 	if bound, off := g.off(ctx); off {
-		if resp, err := g.API.DeleteRange(bound, r); !errors.Is(err, router.ErrAuthChanged) {
+		if resp, err := g.API.DeleteRange(bound, r); !g.store.outdated(bound, err) {
 			return resp, err
 		}
 	}
@@ -121,7 +120,7 @@ func (g *guarded) DeleteRange(ctx context.Context, r *pb.DeleteRangeRequest) (*p
 // Txn implements router.API.
 func (g *guarded) Txn(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, error) {
 	if bound, off := g.off(ctx); off {
-		if resp, err := g.API.Txn(bound, r); !errors.Is(err, router.ErrAuthChanged) {
+		if resp, err := g.API.Txn(bound, r); !g.store.outdated(bound, err) {
 			return resp, err
 		}
 	}

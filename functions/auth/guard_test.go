@@ -208,6 +208,30 @@ func TestChangesWhileCallsAreUnderWay(t *testing.T) {
 	}
 }
 
+// TestErrorsAreForThoseWhoMay: what an error tells of the keyspace is told to those who
+// may know it, by the current auth data.
+func TestErrorsAreForThoseWhoMay(t *testing.T) {
+	t.Parallel()
+	k := newKeyspace()
+	f := newFrontend(t, k, nil)
+	get := func() error {
+		return second(f.guard.Range(t.Context(), &pb.RangeRequest{Key: []byte("a"), Revision: 99}))
+	}
+	k.told = fmt.Errorf("range: %w", router.ErrFutureRevision)
+	if err := get(); !errors.Is(err, router.ErrFutureRevision) {
+		t.Fatalf("while authentication is off: %v", err)
+	}
+	elsewhere := newFrontend(t, k, nil)
+	must(t,
+		second(elsewhere.UserAdd(t.Context(), &pb.AuthUserAddRequest{Name: "root", Password: "r"})),
+		second(elsewhere.UserGrantRole(t.Context(), &pb.AuthUserGrantRoleRequest{User: "root", Role: "root"})),
+		second(elsewhere.AuthEnable(t.Context(), &pb.AuthEnableRequest{})),
+	)
+	if err := get(); !errors.Is(err, rpctypes.ErrGRPCUserEmpty) {
+		t.Errorf("after it was switched on elsewhere: %v", err)
+	}
+}
+
 func TestEndlessChanges(t *testing.T) {
 	t.Parallel()
 	k, f := enabled(t)

@@ -164,12 +164,31 @@ func (s *Store) decide(ctx context.Context, do func(ctx context.Context, st *sta
 				return refused.error
 			}
 		}
-		if !errors.Is(err, router.ErrAuthChanged) {
+		if !s.outdated(bound, err) {
 			return err
 		}
 		st, err = s.reload(ctx, st)
 	}
 	return fmt.Errorf("auth data have changed %d times meanwhile: %w", attemptsMax, router.ErrTooManyRequests)
+}
+
+// outdated says whether a call that was bound to a version of the auth data is to be
+// decided anew. That goes for errors too which tell something of the keyspace, and which
+// the router can know without having looked whether the version is the current one.
+func (s *Store) outdated(bound context.Context, err error) bool {
+	if err == nil {
+		return false
+	}
+	for _, told := range [...]error{
+		router.ErrCompacted, router.ErrFutureRevision, router.ErrKeyNotFound, router.ErrNoSpace,
+		router.ErrLeaseNotFound, router.ErrLeaseExists, router.ErrLeaseTTLTooLarge,
+	} {
+		if errors.Is(err, told) {
+			_, changed := s.api.ConfirmAuth(bound)
+			return errors.Is(changed, router.ErrAuthChanged)
+		}
+	}
+	return errors.Is(err, router.ErrAuthChanged)
 }
 
 // identify finds out whom a call is made as. While authentication is off that is nobody.
