@@ -46,32 +46,33 @@ func (f *flags) checkAudit(c *config) error {
 	return nil
 }
 
-// openAudit opens the audit log, if it is wanted, and has it opened again on SIGHUP.
+// openAudit opens the audit log, if it is wanted. SIGHUP has it opened again, and without
+// one does nothing: whoever sends it means to have files opened again, not an end.
 func (f *frontend) openAudit(context.Context) error {
-	if f.config.Audit == nil {
-		return nil
+	reopen := func() {}
+	if f.config.Audit != nil {
+		settings := *f.config.Audit
+		settings.Member = fmt.Sprintf("%x", f.keyspace.Self().ID)
+		log, err := audit.Open(settings, audit.Components{Logger: f.logger, Metrics: f.metrics, Now: time.Now, Stdout: os.Stdout})
+		if err != nil {
+			return usage("--audit-log %s cannot be used: %v", settings.Path, reason(err))
+		}
+		f.audit, reopen = log, log.Reopen
+		f.onClose("the audit log", log.Close)
 	}
-	settings := *f.config.Audit
-	settings.Member = fmt.Sprintf("%x", f.keyspace.Self().ID)
-	log, err := audit.Open(settings, audit.Components{Logger: f.logger, Metrics: f.metrics, Now: time.Now, Stdout: os.Stdout})
-	if err != nil {
-		return usage("--audit-log %s cannot be used: %v", settings.Path, reason(err))
-	}
-	f.audit = log
-	f.onClose("the audit log", log.Close)
 	signals, done := make(chan os.Signal, 1), make(chan struct{})
 	signal.Notify(signals, syscall.SIGHUP)
 	go func() {
 		for {
 			select {
 			case <-signals:
-				log.Reopen()
+				reopen()
 			case <-done:
 				return
 			}
 		}
 	}()
-	f.onClose("the reopening of the audit log", func(context.Context) error {
+	f.onClose("the watch for SIGHUP", func(context.Context) error {
 		signal.Stop(signals)
 		close(done)
 		return nil
