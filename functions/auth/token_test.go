@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/tierd/tierd/functions/caller"
 	"github.com/tierd/tierd/functions/wire"
+	"github.com/tierd/tierd/router"
 )
 
 // TestSimpleTokenLifecycle: a token lives for its time after its last use, on every
@@ -199,5 +201,28 @@ func TestRecentIsBounded(t *testing.T) {
 	}
 	if _, _, found := r.get(id, now.Add(time.Minute), time.Second, time.Minute); found {
 		t.Error("an entry is found when it is too old")
+	}
+}
+
+// TestLoginsAreBounded: passwords wait for their turn, only so many, and no longer than
+// their clients do.
+func TestLoginsAreBounded(t *testing.T) {
+	t.Parallel()
+	p := newPasswords(4, 1)
+	done, err := p.turn(t.Context())
+	must(t, err)
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if _, err := p.match(gone, p.nobody, ""); !errors.Is(err, context.Canceled) {
+		t.Errorf("of a client that has gone: %v", err)
+	}
+	p.waiting.Add(passwordsMax - 1)
+	if _, err := p.hash(t.Context(), "p"); !errors.Is(err, router.ErrTooManyRequests) {
+		t.Errorf("one too many: %v", err)
+	}
+	p.waiting.Add(1 - passwordsMax)
+	done()
+	if _, err := p.hash(t.Context(), "p"); err != nil || p.waiting.Load() != 0 {
+		t.Errorf("when there is room: %v; %d wait", err, p.waiting.Load())
 	}
 }
