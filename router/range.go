@@ -260,7 +260,8 @@ func (k *Keyspace) getKey(ctx context.Context, s *shard, q listQuery, epoch hot.
 	if err != nil {
 		return listing{}, err
 	}
-	return listing{kvs: keyValues(nil, answer.Items), count: answer.Count, header: answer.Revision, at: answer.Revision}, nil
+	l := listing{kvs: keyValues(nil, answer.Items), count: answer.Count, header: answer.Revision, at: answer.Revision}
+	return l, spend(ctx, l.kvs)
 }
 
 // listPages lists a span of one shard. Only the home shard knows what revision 0 is.
@@ -281,7 +282,11 @@ func (k *Keyspace) listPages(ctx context.Context, s *shard, q listQuery, epoch h
 				l.count = answer.Count
 			}
 		}
+		known := len(l.kvs)
 		l.kvs = keyValues(l.kvs, answer.Items)
+		if err := spend(ctx, l.kvs[known:]); err != nil {
+			return listing{}, err
+		}
 		o = hot.PageOptions{Revision: l.at, Epoch: epoch, KeysOnly: q.keysOnly, From: answer.Next}
 		if q.limit > 0 {
 			o.Limit = q.limit - int64(len(l.kvs))

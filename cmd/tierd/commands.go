@@ -69,6 +69,7 @@ A flag beats the environment, which beats the file, which beats the default.`,
 			}
 			cfg.Step = killAt(environ)
 			cfg.Warnings = append(layered, cfg.Warnings...)
+			cfg.Endpoint.Limits.InFlightBytes = inFlightBytesOf(cfg.Endpoint.Limits.InFlightBytes, memoryLimit(os.DirFS("/")))
 			cfg.GCHeadroomBytes = headroomOf(cfg.GCHeadroomBytes, environ, memoryLimit(os.DirFS("/")))
 			return serve(cmd.Context(), cfg)
 		},

@@ -206,7 +206,7 @@ func (f *flags) checkLimits(c *config) error {
 		Version:                     version,
 		EnablePprof:                 f.enablePprof,
 	}
-	return nil
+	return f.limits.check(c)
 }
 
 // checkURLs checks where clients are served, and what they are told.

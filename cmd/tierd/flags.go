@@ -45,6 +45,7 @@ type flags struct {
 	access  accessFlags
 	seal    sealFlags
 	auth    authFlags
+	limits  limitFlags
 }
 
 const defaultClientURL = "http://localhost:2379"
@@ -86,6 +87,7 @@ func (f *flags) registerEndpoint(fs *pflag.FlagSet) {
 	fs.UintVar(&f.maxRequestBytes, "max-request-bytes", 1_572_864, "largest client request accepted, in bytes")
 	fs.UintVar(&f.maxTxnOps, "max-txn-ops", 128, "most operations in one transaction")
 	fs.Uint32Var(&f.maxConcurrentStreams, "max-concurrent-streams", math.MaxUint32, "most concurrent streams of one client")
+	f.limits.register(fs)
 	fs.Int64Var(&f.quotaBackendBytes, "quota-backend-bytes", 0, "most data of the keyspace, in bytes, before it turns read-only; 0 means 2 GiB, less than 0 no limit")
 	fs.StringVar(&f.compactionMode, "auto-compaction-mode", "periodic", "what --auto-compaction-retention counts: periodic (time) or revision (revisions)")
 	fs.StringVar(&f.compactionRetention, "auto-compaction-retention", "0", "history to keep: hours or a duration such as 30m, or a number of revisions; 0 turns automatic compaction off")

@@ -27,6 +27,7 @@ func assemble(a assembly) (services, error) {
 		watch: watch.New(api, events, watch.Settings{
 			MaxRequestBytes:        a.Settings.MaxRequestBytes,
 			ProgressNotifyInterval: a.Settings.WatchProgressNotifyInterval,
+			WatchesMax:             a.Settings.Limits.WatchesPerStream,
 			Jitter:                 a.Components.Jitter,
 			Gate:                   access,
 		}, a.Draining, logger, a.Components.Metrics),

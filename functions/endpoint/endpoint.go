@@ -71,7 +71,9 @@ type Settings struct {
 	// MaxConcurrentStreams bounds the streams of one client connection; 0 means
 	// no bound.
 	MaxConcurrentStreams uint32
-	Keepalive            Keepalive
+	// Limits bound what all clients together make this frontend hold.
+	Limits    Limits
+	Keepalive Keepalive
 	// WatchProgressNotifyInterval is how often an idle watch that asked for
 	// progress is told of it; 0 means etcd's default.
 	WatchProgressNotifyInterval time.Duration
@@ -136,6 +138,8 @@ type Server struct {
 	pulse      *pulse
 	// closeServices is services.close.
 	closeServices func()
+	// limits is what the limits are seen by; see limiter and connectionLimits.
+	limits *limitSeries
 
 	client, metrics []*splitter
 	// tls is nil without Settings.TLS.
@@ -180,6 +184,9 @@ func newServer(settings Settings, components Components, build assembler) (_ *Se
 	if err := s.prepareTLS(components.Metrics); err != nil {
 		return nil, err
 	}
+	if s.limits, err = newLimitSeries(components.Metrics); err != nil {
+		return nil, err
+	}
 	if err := s.listen(); err != nil {
 		return nil, err
 	}
@@ -208,10 +215,12 @@ func (s *Server) build(c Components, build assembler) error {
 	}
 	s.closeServices = services.close
 	s.loopback.register(services)
-	s.grpc = newGRPCServer(s.settings, c, series, newGuard(s, series))
+	limits := newLimiter(s.settings.Limits, s.limits)
+	s.grpc = newGRPCServer(s.settings, c, series, newGuard(s, series, limits))
 	services.register(s.grpc, s.health)
 	series.calls.learn(s.grpc)
-	if s.gateway, err = newGateway(s.settings, c.Logger); err != nil {
+	limits.learn(s.grpc)
+	if s.gateway, err = newGateway(&webLimits{bytes: limits.bytes, now: c.Now, bodyMax: 2 * int64(s.settings.MaxRequestBytes+overheadBytes)}, c.Logger); err != nil {
 		return err
 	}
 	checks := newHealthChecks(c.API, c.Logger, series, s.pulse, s.draining.Done())
@@ -245,6 +254,7 @@ func checked(s Settings, c Components) (Settings, error) {
 	if s.MaxConcurrentStreams == 0 {
 		s.MaxConcurrentStreams = MaxStreamsDefault
 	}
+	s.Limits = s.Limits.withDefaults()
 	if s.ProbeInterval <= 0 {
 		s.ProbeInterval = probeIntervalDefault
 	}

@@ -31,7 +31,7 @@ type gateway struct {
 	handler  http.Handler
 }
 
-func newGateway(s Settings, logger *slog.Logger) (*gateway, error) {
+func newGateway(limits *webLimits, logger *slog.Logger) (*gateway, error) {
 	g := &gateway{listener: bufconn.Listen(pipeBytes)}
 	conn, err := grpc.NewClient("passthrough:///gateway",
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return g.listener.DialContext(ctx) }),
@@ -46,7 +46,7 @@ func newGateway(s Settings, logger *slog.Logger) (*gateway, error) {
 		g.close()
 		return nil, err
 	}
-	g.handler = wsproxy.WebsocketProxy(bounded(routes, s),
+	g.handler = wsproxy.WebsocketProxy(bounded(routes, limits),
 		// Streams are POST routes, and a websocket begins as a GET.
 		wsproxy.WithRequestMutator(func(in, out *http.Request) *http.Request {
 			out.Method = http.MethodPost
@@ -79,17 +79,10 @@ func gatewayRoutes(conn *grpc.ClientConn) (*runtime.ServeMux, error) {
 	return mux, nil
 }
 
-// bounded limits the body of everything but streams. JSON carries bytes as
-// base64, so the bound is twice that of a gRPC message.
-func bounded(routes http.Handler, s Settings) http.Handler {
-	limited := http.MaxBytesHandler(routes, 2*int64(s.MaxRequestBytes+overheadBytes))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if gatewayStreams[r.URL.Path] {
-			routes.ServeHTTP(w, r)
-			return
-		}
-		limited.ServeHTTP(w, r)
-	})
+// bounded limits what a request takes. JSON carries bytes as base64, so the bound of
+// a body is twice that of a gRPC message.
+func bounded(routes http.Handler, limits *webLimits) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { limits.serve(routes, w, r) })
 }
 
 func (g *gateway) close() {

@@ -36,10 +36,11 @@ const (
 func newGRPCServer(s Settings, c Components, m *series, g *guard) *grpc.Server {
 	opts := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(countingCodec{
-			CodecV2: encoding.GetCodecV2(proto.Name), sent: m.sentBytes, received: m.receivedBytes,
+			CodecV2: limitingCodec{encoding.GetCodecV2(proto.Name), g.limits.bytes}, sent: m.sentBytes, received: m.receivedBytes,
 		}),
 		grpc.Creds(splitCredentials{}),
 		grpc.NumStreamWorkers(streamWorkers),
+		grpc.InTapHandle(g.limits.tap),
 		grpc.MaxRecvMsgSize(s.MaxRequestBytes + overheadBytes),
 		grpc.MaxSendMsgSize(math.MaxInt32),
 		grpc.MaxConcurrentStreams(s.MaxConcurrentStreams),

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/tierd/tierd/functions/wire"
+	"github.com/tierd/tierd/router"
 )
 
 const (
@@ -49,16 +50,17 @@ type guard struct {
 	loans           *loans
 	requests        *requestCounter
 	calls           *callSeries
+	limits          *limiter
 	logger          *slog.Logger
 	now             func() time.Time
 	slow, failures  *rate.Sometimes
 }
 
-func newGuard(s *Server, m *series) *guard {
+func newGuard(s *Server, m *series, limits *limiter) *guard {
 	return &guard{
 		maxRequestBytes: s.settings.MaxRequestBytes, draining: s.draining, pulse: s.pulse,
 		loans:    s.loopback.loans,
-		requests: newRequestCounter(m.requests), calls: m.calls, logger: s.logger, now: s.now,
+		requests: newRequestCounter(m.requests), calls: m.calls, limits: limits, logger: s.logger, now: s.now,
 		slow: &rate.Sometimes{Interval: noteInterval}, failures: &rate.Sometimes{Interval: noteInterval},
 	}
 }
@@ -99,7 +101,12 @@ func (g *guard) admitted(ctx context.Context, req any, info *grpc.UnaryServerInf
 		ctx, release = g.loans.lend(ctx)
 		defer release()
 	}
-	return g.call(ctx, req, info, handler)
+	budget, err := g.limits.budget(req)
+	if err != nil {
+		return nil, err
+	}
+	defer budget.end()
+	return g.call(router.WithBudget(ctx, budget), req, info, handler)
 }
 
 // call runs the handler, and cuts it off if it may wait for ever.

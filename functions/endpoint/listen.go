@@ -11,19 +11,21 @@ import (
 
 // listen opens every listener of the settings.
 func (s *Server) listen() error {
+	connections := newConnectionLimits(s.settings.Limits, s.limits)
+	ofMetrics := newConnectionLimits(Limits{Connections: connectionsOfMetricsMax, ConnectionsPerAddress: connectionsOfMetricsMax}, s.limits)
 	for _, u := range s.settings.ListenClientURLs {
 		l, err := listenOn(u)
 		if err != nil {
 			return fmt.Errorf("listen for clients: %w", err)
 		}
-		s.client = append(s.client, s.split(u, l))
+		s.client = append(s.client, s.split(u, l, connections))
 	}
 	for _, u := range s.settings.ListenMetricsURLs {
 		l, err := listenOn(u)
 		if err != nil {
 			return fmt.Errorf("listen for metrics: %w", err)
 		}
-		sp := s.split(u, l)
+		sp := s.split(u, l, ofMetrics)
 		sp.onlyHTTP1()
 		s.metrics = append(s.metrics, sp)
 	}
@@ -31,8 +33,8 @@ func (s *Server) listen() error {
 }
 
 // split makes the splitter of a listener, which begins with TLS if its URL says so.
-func (s *Server) split(u url.URL, l net.Listener) *splitter {
-	sp := newSplitter(l, s.now)
+func (s *Server) split(u url.URL, l net.Listener, limits *connectionLimits) *splitter {
+	sp := newSplitter(l, s.now, limits)
 	if secured(u.Scheme) {
 		sp.secure(s.tls)
 	}

@@ -144,6 +144,7 @@ func (s *Server) webServer(handler http.Handler) *http.Server {
 		Handler:           withTLS(handler),
 		ConnContext:       noteTLS,
 		ReadHeaderTimeout: headerTimeout,
+		MaxHeaderBytes:    headerBytesMax,
 		IdleTimeout:       idleTimeout,
 		BaseContext:       func(net.Listener) context.Context { return s.requests },
 		ErrorLog:          quietLog(s.logger),

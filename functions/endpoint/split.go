@@ -39,6 +39,7 @@ type splitter struct {
 	// gate does TLS, which then offers protocols; nil for none.
 	gate      *tlsGate
 	protocols []string
+	limits    *connectionLimits
 	sniffs    chan struct{}
 	wg        sync.WaitGroup
 
@@ -49,9 +50,9 @@ type splitter struct {
 	}
 }
 
-func newSplitter(root net.Listener, now func() time.Time) *splitter {
+func newSplitter(root net.Listener, now func() time.Time, limits *connectionLimits) *splitter {
 	sp := &splitter{
-		root: root, now: now, sniffs: make(chan struct{}, sniffsMax),
+		root: root, now: now, limits: limits, sniffs: make(chan struct{}, sniffsMax),
 		h1: newBranch(root.Addr()), h2: newBranch(root.Addr()),
 	}
 	sp.mu.conns = make(map[*splitConn]struct{})
@@ -110,7 +111,13 @@ func (sp *splitter) admit(raw net.Conn) {
 	select {
 	case sp.sniffs <- struct{}{}:
 	default:
+		sp.limits.handshakes.Inc()
 		_ = raw.Close() // nothing was promised to it yet
+		return
+	}
+	if !sp.limits.enter(raw.RemoteAddr()) {
+		<-sp.sniffs
+		_ = raw.Close()
 		return
 	}
 	conn := &splitConn{Conn: raw, raw: raw, home: sp}
@@ -120,6 +127,7 @@ func (sp *splitter) admit(raw net.Conn) {
 	}
 	if !sp.add(conn) {
 		<-sp.sniffs
+		sp.limits.leave(raw.RemoteAddr())
 		return
 	}
 	sp.wg.Go(func() {
@@ -169,8 +177,12 @@ func (sp *splitter) add(conn *splitConn) bool {
 
 func (sp *splitter) remove(conn *splitConn) {
 	sp.mu.Lock()
-	defer sp.mu.Unlock()
+	_, open := sp.mu.conns[conn]
 	delete(sp.mu.conns, conn)
+	sp.mu.Unlock()
+	if open {
+		sp.limits.leave(conn.RemoteAddr())
+	}
 }
 
 // close stops accepting. Connections that a branch has taken live on.
@@ -188,6 +200,7 @@ func (sp *splitter) cut() {
 	sp.mu.conns = nil
 	sp.mu.Unlock()
 	for conn := range conns {
+		sp.limits.leave(conn.RemoteAddr())
 		_ = conn.raw.Close() // its users see the end
 	}
 }

@@ -15,7 +15,7 @@ func runSplitter(t *testing.T, now func() time.Time) *splitter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sp := newSplitter(root, now)
+	sp := newSplitter(root, now, newConnectionLimits(Limits{}.withDefaults(), testLimitSeries(t)))
 	done := make(chan error, 1)
 	go func() { done <- sp.run() }()
 	t.Cleanup(func() {

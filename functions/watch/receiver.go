@@ -97,6 +97,10 @@ func (r *receiver) create(ctx context.Context, c *pb.WatchCreateRequest) error {
 	if request.Range && len(request.End) > 0 && bytes.Compare(request.Key, request.End) >= 0 {
 		return r.refuse(ctx, reasonEmptyRange)
 	}
+	if len(r.watches) >= r.server.settings.watchesMax() {
+		r.server.metrics.tooMany.Inc()
+		return r.refuse(ctx, rpctypes.ErrorDesc(rpctypes.ErrGRPCRequestTooManyRequests))
+	}
 	id := c.WatchId
 	if id == autoID {
 		id = r.freeID()

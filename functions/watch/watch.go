@@ -49,6 +49,8 @@ const (
 	// a message to be larger than the request in it.
 	maxRequestBytesDefault = 3 << 19
 	overheadBytes          = 512 << 10
+	// WatchesMaxDefault bounds the watches of one stream: each costs about a kilobyte.
+	WatchesMaxDefault = 100_000
 )
 
 // Settings are the values a user may change. A zero field means the default.
@@ -59,6 +61,9 @@ type Settings struct {
 	// MaxRequestBytes is the limit of a request (--max-request-bytes). Responses
 	// from 512 KiB above it on are sent in fragments to clients that asked for that.
 	MaxRequestBytes int
+	// WatchesMax is how many watches one stream may have at once; 0 means
+	// WatchesMaxDefault.
+	WatchesMax int
 	// Jitter returns a random duration below limit, to be added to the interval of
 	// one stream, so that clients which came together are not told together. nil
 	// means none.
@@ -83,6 +88,14 @@ func (s *Settings) interval() time.Duration {
 		return progressIntervalDefault
 	}
 	return max(s.ProgressNotifyInterval, progressIntervalMin)
+}
+
+// watchesMax is how many watches one stream may have.
+func (s *Settings) watchesMax() int {
+	if s.WatchesMax <= 0 {
+		return WatchesMaxDefault
+	}
+	return s.WatchesMax
 }
 
 // newTicker makes the ticker of one stream.

@@ -302,3 +302,18 @@ func TestCompactedStart(t *testing.T) {
 	s.create(request)
 	s.expect("created id=6 rev=5", "id=6 rev=5 k=4/4 k=5/5")
 }
+
+// A stream has at most so many watches; one that is canceled makes room.
+func TestTooManyWatches(t *testing.T) {
+	r := newRig(t, Settings{WatchesMax: 2}, feed.Settings{})
+	s := r.open(context.Background())
+	for range 3 {
+		s.create(&pb.WatchCreateRequest{Key: []byte("k")})
+	}
+	revision := r.source.LastRevision()
+	s.expect(fmt.Sprintf("created id=0 rev=%d", revision), fmt.Sprintf("created id=1 rev=%d", revision),
+		fmt.Sprintf("created canceled id=-1 rev=%d etcdserver: too many requests", revision))
+	s.cancelWatch(0)
+	s.create(&pb.WatchCreateRequest{Key: []byte("k")})
+	s.expect(fmt.Sprintf("canceled id=0 rev=%d", revision), fmt.Sprintf("created id=2 rev=%d", revision))
+}

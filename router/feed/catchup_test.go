@@ -289,3 +289,29 @@ func TestTheWindowHasNoHoles(t *testing.T) {
 		}
 	})
 }
+
+// All queues together are bounded too, and every stream still gets everything.
+func TestAllQueuesAreBoundedInBytes(t *testing.T) {
+	value := strings.Repeat("v", 1000)
+	bubble(t, Settings{QueuesBytesMax: 8000, WindowBytesMax: 1}, func(r *rig) {
+		streams := []*Stream{r.open(), r.open(), r.open()}
+		for _, s := range streams {
+			r.watch(s, all("w"))
+		}
+		for range 20 {
+			r.source.Put("k", value)
+			synctest.Wait()
+		}
+		if queued := r.feed.queued.Load(); queued > 8000+3*1200 || queued == 0 {
+			r.Fatalf("%d bytes wait", queued)
+		}
+		for _, s := range streams {
+			if n := strings.Count(contents(r.settle(s)), value); n != 20 {
+				r.Fatalf("%d events came, want 20", n)
+			}
+		}
+		if queued := r.feed.queued.Load(); queued != 0 {
+			r.Fatalf("%d bytes are left", queued)
+		}
+	})
+}

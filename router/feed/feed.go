@@ -43,6 +43,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -71,6 +72,7 @@ const (
 	queueItemsMaxDefault   = 1024
 	queueBytesMaxDefault   = 8 << 20
 	windowBytesMaxDefault  = 4 << 20
+	queuesBytesMaxDefault  = 256 << 20
 	catchUpsMaxDefault     = 4
 	retryMinDefault        = 10 * time.Millisecond
 	retryMaxDefault        = time.Second
@@ -93,6 +95,9 @@ type Settings struct {
 	// QueueItemsMax and QueueBytesMax bound the events that wait in one stream.
 	// One Item is always taken, however large.
 	QueueItemsMax, QueueBytesMax int
+	// QueuesBytesMax bounds the events that wait in all streams together: beyond it a
+	// stream that has any takes no more before its client has read.
+	QueuesBytesMax int
 	// WindowBytesMax bounds the dispatched events kept in memory.
 	WindowBytesMax int
 	// CatchUpsMax is how many reads of history run at once.
@@ -111,6 +116,7 @@ func (s Settings) withDefaults() Settings {
 	fill(&s.PageBytes, pageBytesDefault)
 	fill(&s.QueueItemsMax, queueItemsMaxDefault)
 	fill(&s.QueueBytesMax, queueBytesMaxDefault)
+	fill(&s.QueuesBytesMax, queuesBytesMaxDefault)
 	fill(&s.WindowBytesMax, windowBytesMaxDefault)
 	fill(&s.CatchUpsMax, catchUpsMaxDefault)
 	fill(&s.RetryMin, retryMinDefault)
@@ -136,6 +142,9 @@ type Feed struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	running sync.WaitGroup
+
+	// queued are the bytes of events in the queues of all streams.
+	queued atomic.Int64
 
 	mu      sync.Mutex
 	closed  bool

@@ -206,7 +206,8 @@ func (s *Stream) cancel(w *Watcher) {
 func (s *Stream) offer(item Item, bytes int) bool {
 	settings := &s.feed.settings
 	s.mu.Lock()
-	if s.held > 0 && (s.held >= settings.QueueItemsMax || s.heldBytes+bytes > settings.QueueBytesMax) {
+	if s.held > 0 && (s.held >= settings.QueueItemsMax || s.heldBytes+bytes > settings.QueueBytesMax ||
+		s.feed.queued.Load()+int64(bytes) > int64(settings.QueuesBytesMax)) {
 		s.starved = true
 		s.starvedBytes = max(s.starvedBytes, bytes)
 		s.mu.Unlock()
@@ -214,6 +215,7 @@ func (s *Stream) offer(item Item, bytes int) bool {
 	}
 	s.held++
 	s.heldBytes += bytes
+	s.feed.queued.Add(int64(bytes))
 	s.queue.push(entry{Item: item, bytes: bytes})
 	s.mu.Unlock()
 	s.feed.metrics.pending.Add(float64(len(item.Events)))
@@ -280,6 +282,7 @@ func (s *Stream) takeLocked() (entry, bool) {
 		if e.Kind != Overtaken && e.Kind != Revoked {
 			s.held--
 			s.heldBytes -= e.bytes
+			s.feed.queued.Add(-int64(e.bytes))
 			s.feed.metrics.pending.Sub(float64(len(e.Events)))
 		}
 		if e.Watcher == nil || !e.Watcher.canceled {
