@@ -181,7 +181,7 @@ func (sp *splitter) remove(conn *splitConn) {
 	delete(sp.mu.conns, conn)
 	sp.mu.Unlock()
 	if open {
-		sp.limits.leave(conn.RemoteAddr())
+		sp.limits.leave(conn.raw.RemoteAddr())
 	}
 }
 
@@ -200,7 +200,7 @@ func (sp *splitter) cut() {
 	sp.mu.conns = nil
 	sp.mu.Unlock()
 	for conn := range conns {
-		sp.limits.leave(conn.RemoteAddr())
+		sp.limits.leave(conn.raw.RemoteAddr())
 		_ = conn.raw.Close() // its users see the end
 	}
 }
