@@ -51,28 +51,13 @@ func Refused() map[string]string {
 		members = "frontends register themselves"
 		format  = "frontends have no data format that a version could change"
 		leader  = "frontends elect no raft leader"
-		auth    = "this release has no users and roles"
 	)
 	return map[string]string{
-		pb.Cluster_MemberAdd_FullMethodName:         members,
-		pb.Cluster_MemberRemove_FullMethodName:      members,
-		pb.Cluster_MemberUpdate_FullMethodName:      members,
-		pb.Cluster_MemberPromote_FullMethodName:     members,
-		pb.Maintenance_MoveLeader_FullMethodName:    leader,
-		pb.Maintenance_Downgrade_FullMethodName:     format,
-		pb.Auth_AuthEnable_FullMethodName:           auth,
-		pb.Auth_UserAdd_FullMethodName:              auth,
-		pb.Auth_UserGet_FullMethodName:              auth,
-		pb.Auth_UserList_FullMethodName:             auth,
-		pb.Auth_UserDelete_FullMethodName:           auth,
-		pb.Auth_UserChangePassword_FullMethodName:   auth,
-		pb.Auth_UserGrantRole_FullMethodName:        auth,
-		pb.Auth_UserRevokeRole_FullMethodName:       auth,
-		pb.Auth_RoleAdd_FullMethodName:              auth,
-		pb.Auth_RoleGet_FullMethodName:              auth,
-		pb.Auth_RoleList_FullMethodName:             auth,
-		pb.Auth_RoleDelete_FullMethodName:           auth,
-		pb.Auth_RoleGrantPermission_FullMethodName:  auth,
-		pb.Auth_RoleRevokePermission_FullMethodName: auth,
+		pb.Cluster_MemberAdd_FullMethodName:      members,
+		pb.Cluster_MemberRemove_FullMethodName:   members,
+		pb.Cluster_MemberUpdate_FullMethodName:   members,
+		pb.Cluster_MemberPromote_FullMethodName:  members,
+		pb.Maintenance_MoveLeader_FullMethodName: leader,
+		pb.Maintenance_Downgrade_FullMethodName:  format,
 	}
 }

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync/atomic"
+	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -38,6 +41,27 @@ func over(name string, clients ...*clientv3.Client) *system {
 	s := &system{name: name, client: clients[0], methods: answers.Methods()}
 	for _, client := range clients {
 		s.conns = append(s.conns, client.ActiveConnection())
+	}
+	return s
+}
+
+// plain is a system whose connections repeat no call. Those of a client repeat one
+// that was refused because of its token, and this token is not the client's to renew.
+func plain(t *testing.T, name string, clients ...*clientv3.Client) *system {
+	t.Helper()
+	s := &system{name: name, client: clients[0], methods: answers.Methods()}
+	for _, client := range clients {
+		_, address, _ := strings.Cut(client.Endpoints()[0], "://")
+		conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := conn.Close(); err != nil {
+				t.Errorf("close a connection to %s: %v", name, err)
+			}
+		})
+		s.conns = append(s.conns, conn)
 	}
 	return s
 }

@@ -58,6 +58,8 @@ type game struct {
 	*testing.T
 	*generator
 	etcd, tierd *system
+	// as is who makes the calls; nil is nobody.
+	as *speaker
 	// step counts requests, for the report of a difference.
 	step int
 	// tallies say of each method how often it was answered and refused.
@@ -121,8 +123,8 @@ func (g *game) play(steps int) {
 // and gives etcd's answer.
 func (g *game) both(c call) (proto.Message, error) {
 	g.Helper()
-	want, wantErr := g.etcd.answer(g.Context(), c)
-	got, gotErr := g.tierd.answer(g.Context(), c)
+	want, wantErr := g.etcd.answer(g.as.on(g.Context(), g.etcd), c)
+	got, gotErr := g.tierd.answer(g.as.on(g.Context(), g.tierd), c)
 	g.judge(c, want, wantErr, got, gotErr)
 	return want, wantErr
 }
@@ -131,7 +133,7 @@ func (g *game) both(c call) (proto.Message, error) {
 func (g *game) judge(c call, want proto.Message, wantErr error, got proto.Message, gotErr error) {
 	g.Helper()
 	if diff := answers.Compare(want, wantErr, got, gotErr); diff != "" {
-		g.Fatalf("step %d: %v\n(-etcd +tierd):\n%s", g.step, c, diff)
+		g.Fatalf("step %d: %v, by %v\n(-etcd +tierd):\n%s", g.step, c, g.as, diff)
 	}
 	g.count(c.method, wantErr)
 	g.learn(c.request, want, wantErr)
@@ -157,7 +159,7 @@ const reportStepsMin = 2000
 func (g *game) report(steps int) {
 	for method := range g.etcd.methods {
 		t := g.tallies[method]
-		if t == nil && steps >= reportStepsMin && !elsewhere()[method] {
+		if t == nil && steps >= reportStepsMin && !elsewhere(method) {
 			g.Errorf("%s was never called", method)
 		}
 		if t != nil {

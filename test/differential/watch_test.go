@@ -15,6 +15,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -74,7 +75,7 @@ func sameWatches(t *testing.T, seed uint64) {
 	const rounds = 12
 	for range rounds {
 		ctx, cancel := context.WithTimeout(t.Context(), watchBound)
-		streams := []*watched{openStream(t, ctx, "etcd", watchers[0]), openStream(t, ctx, "tierd", watchers[1])}
+		streams := []*watched{openStream(t, ctx, "etcd", watchers[0].ActiveConnection()), openStream(t, ctx, "tierd", watchers[1].ActiveConnection())}
 		for range 8 {
 			g.control(t, ctx, clients, streams)
 			for range g.IntN(8) {
@@ -103,9 +104,9 @@ func sameWatches(t *testing.T, seed uint64) {
 	}
 }
 
-func openStream(t *testing.T, ctx context.Context, name string, client *clientv3.Client) *watched {
+func openStream(t *testing.T, ctx context.Context, name string, conn grpc.ClientConnInterface) *watched {
 	t.Helper()
-	stream, err := pb.NewWatchClient(client.ActiveConnection()).Watch(ctx)
+	stream, err := pb.NewWatchClient(conn).Watch(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
