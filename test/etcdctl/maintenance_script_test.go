@@ -36,7 +36,6 @@ func maintenanceSections() []section {
 		{name: "members", steps: memberSteps()},
 		{name: "endpoint", steps: append(someKeys(), endpointSteps()...)},
 		{name: "alarms", quotaBytes: 4 << 20, steps: alarmSteps()},
-		{name: "auth", steps: authSteps()},
 	}
 }
 
@@ -117,27 +116,4 @@ func alarmSteps() []step {
 		step{cmd: "put a 1"},
 		step{cmd: "endpoint health"},
 	)
-}
-
-func authSteps() []step {
-	later := "(?i)auth|users and roles"
-	return []step{
-		{cmd: "auth status"},
-		{cmd: "auth status -w json"},
-		{cmd: "auth enable", refused: later},
-		{cmd: "auth disable"},
-		{cmd: "user add root --no-password", refused: later},
-		{cmd: "user list", refused: later},
-		{cmd: "user get root", refused: later},
-		{cmd: "user delete root", refused: later},
-		{cmd: "user grant-role root root", refused: later},
-		{cmd: "user revoke-role root root", refused: later},
-		{cmd: "role add root", refused: later},
-		{cmd: "role list", refused: later},
-		{cmd: "role get root", refused: later},
-		{cmd: "role delete root", refused: later},
-		{cmd: "role grant-permission root readwrite a", refused: later},
-		{cmd: "role revoke-permission root a", refused: later},
-		{cmd: "--user=root:password get a"},
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"go.etcd.io/etcd/server/v3/embed"
+	"golang.org/x/crypto/bcrypt"
 
 	"github.com/tierd/tierd/test/cluster"
 	"github.com/tierd/tierd/test/etcdctl"
@@ -74,6 +75,7 @@ func TestScript(t *testing.T) {
 	script = append(script, leaseSections()...)
 	script = append(script, concurrencySections()...)
 	script = append(script, maintenanceSections()...)
+	script = append(script, authSections()...)
 	for _, part := range script {
 		t.Run(part.name, func(t *testing.T) {
 			t.Parallel()
@@ -122,9 +124,9 @@ func startCandidate(tb testing.TB, quotaBytes int64) string {
 		return startEtcd(tb, quotaBytes)
 	}
 	redis := cluster.StartRedis(tb, cluster.RedisOptions{})
-	options := cluster.FrontendOptions{HotTier: redis.URL()}
+	options := cluster.FrontendOptions{HotTier: redis.URL(), Args: []string{"--bcrypt-cost", fmt.Sprint(bcrypt.MinCost)}}
 	if quotaBytes > 0 {
-		options.Args = []string{fmt.Sprintf("--quota-backend-bytes=%d", quotaBytes)}
+		options.Args = append(options.Args, fmt.Sprintf("--quota-backend-bytes=%d", quotaBytes))
 	}
 	return cluster.StartFrontend(tb, options).Endpoint()
 }
@@ -132,6 +134,6 @@ func startCandidate(tb testing.TB, quotaBytes int64) string {
 func startEtcd(tb testing.TB, quotaBytes int64) string {
 	tb.Helper()
 	return oracle.Start(tb, oracle.Options{Configure: func(config *embed.Config) {
-		config.QuotaBackendBytes = quotaBytes
+		config.QuotaBackendBytes, config.BcryptCost = quotaBytes, uint(bcrypt.MinCost)
 	}}).Endpoint()
 }
