@@ -7,7 +7,7 @@ ARGS ?=
 TEST_TIMEOUT ?= 10m
 
 .DEFAULT_GOAL := help
-.PHONY: help build run redis compiler objectstore test lint test-valkey test-rights e2e-etcdctl e2e-kubernetes bench crash torture shards backup-faults drill model clean
+.PHONY: help build run redis compiler objectstore test lint test-valkey test-rights e2e-etcdctl e2e-kubernetes bench crash torture shards revokes backup-faults drill model clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,7 +101,13 @@ differential: SEED ?= 0
 differential: SHARDS ?= 3
 differential: redis ## compare tierd's answers and watches with etcd's (ROUNDS of STEPS; SEED=n repeats one)
 	$(GO) test -count 1 -v -timeout 0 -run 'Same(Answers|Watches)AsEtcd' ./test/differential \
-		-seed $(SEED) -steps $(STEPS) -rounds $(ROUNDS) -shards $(SHARDS)
+		-seed $(SEED) -steps $(STEPS) -auth-steps $(STEPS) -rounds $(ROUNDS) -shards $(SHARDS)
+
+# CHANGES is how often each right is taken and given again; SEED repeats the plan.
+revokes: CHANGES ?= 100
+revokes: SEED ?= 0
+revokes: redis ## take rights and give them back through some frontends while users work through others, and frontends are paused and killed
+	$(GO) test -race -count 1 -v -timeout 0 ./test/authz -changes $(CHANGES) -seed $(SEED)
 
 # DURATION is of each target.
 fuzz: DURATION ?= 1m
