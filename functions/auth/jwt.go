@@ -115,7 +115,7 @@ func (t *jwts) verify(token string) (jwtSeen, error) {
 	if !ok || revision < 0 || revision >= math.MaxUint64 {
 		return jwtSeen{}, errNoRevision
 	}
-	good := jwtSeen{who: identity{name: name, revision: uint64(revision), known: true}}
+	good := jwtSeen{who: identity{name: name, revision: uint64(revision), given: math.MaxUint64, known: true}}
 	expires, err := claims.GetExpirationTime()
 	if err != nil {
 		return jwtSeen{}, err

@@ -73,10 +73,13 @@ func isRange(key, end []byte) bool {
 }
 
 // identity is whom a call is made as: its user, and the auth revision that the proof
-// of it is from. One that is not known brought no proof at all.
+// of it is from. One that is not known brought no proof at all. given is the auth revision
+// at which a simple token was given, of other proofs the last one there can be: they do
+// not become void.
 type identity struct {
 	name     string
 	revision uint64
+	given    uint64
 	known    bool
 }
 

@@ -109,11 +109,16 @@ func (t *simpleTokens) identify(ctx context.Context, st *state, token string) (i
 	if err != nil || !found {
 		return identity{}, false, err
 	}
-	u := st.users[kept.User]
-	if u == nil || kept.Revision < u.since || kept.Revision < st.enabledSince {
+	if !st.counts(kept.User, kept.Revision) {
 		return identity{}, false, nil
 	}
-	return identity{name: kept.User, revision: st.revision, known: true}, true, nil
+	return identity{name: kept.User, revision: st.revision, given: kept.Revision, known: true}, true, nil
+}
+
+// counts says whether a token counts that was given to a user at an auth revision.
+func (st *state) counts(name string, given uint64) bool {
+	u := st.users[name]
+	return u != nil && given >= u.since && given >= st.enabledSince
 }
 
 // lookUp finds what is kept of a token, and prolongs its life, which ends ttl after

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -202,7 +203,7 @@ func (s *Store) identify(ctx context.Context, st *state) (identity, error) {
 			return identity{}, nil
 		}
 		c.SetUser(c.CommonName)
-		return identity{name: c.CommonName, revision: st.revision, known: true}, nil
+		return identity{name: c.CommonName, revision: st.revision, given: math.MaxUint64, known: true}, nil
 	}
 	who, valid, err := s.tokens.identify(ctx, st, c.Token)
 	if err != nil {

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"strconv"
+	"strings"
 
 	"google.golang.org/grpc/status"
 
@@ -23,10 +26,10 @@ func (s *Store) PermitWatch(ctx context.Context, key, end []byte) (holder string
 		if err := st.permit(who, key, end, read); err != nil {
 			return refuse(err)
 		}
-		holder, version = who.name, st.version
 		if !st.enabled {
-			holder = certified(ctx)
+			who = certified(ctx)
 		}
+		holder, version = who.holder(), st.version
 		_, err = s.api.ConfirmAuth(bound)
 		return err
 	})
@@ -41,12 +44,25 @@ func (s *Store) PermitWatch(ctx context.Context, key, end []byte) (holder string
 
 // certified is the user whom a caller's certificate names, who may go on watching when
 // authentication is switched on. Callers with tokens are nobody's while it is off.
-func certified(ctx context.Context) string {
+func certified(ctx context.Context) identity {
 	c := caller.From(ctx)
 	if c.Presented {
-		return ""
+		return identity{}
 	}
-	return c.CommonName
+	return identity{name: c.CommonName, given: math.MaxUint64}
+}
+
+// holder is an identity as the feed keeps it for a watch: the user, and since when its
+// proof counts.
+func (who identity) holder() string { return strconv.FormatUint(who.given, 10) + " " + who.name }
+
+func parseHolder(holder string) (name string, given uint64) {
+	number, name, _ := strings.Cut(holder, " ")
+	given, err := strconv.ParseUint(number, 10, 64)
+	if err != nil {
+		return "", 0 // nobody's
+	}
+	return name, given
 }
 
 // Know returns when MayWatch answers by the auth data of a version, or of a later one.
@@ -69,8 +85,13 @@ func (s *Store) Know(ctx context.Context, version int64) error {
 var errBehind = errors.New("the auth data that can be read are older than what is known of them")
 
 // MayWatch says whether a holder may see the events of a key or a range, by the auth
-// data that this frontend has seen last.
+// data that this frontend has seen last: whether its user has the right, and its token
+// counts. A token that has only grown old does not end a watch.
 func (s *Store) MayWatch(holder string, key, end []byte) bool {
 	st := s.state.Load()
-	return st != nil && (!st.enabled || st.holds(holder, key, end, read))
+	if st == nil || !st.enabled {
+		return st != nil
+	}
+	name, given := parseHolder(holder)
+	return st.counts(name, given) && st.holds(name, key, end, read)
 }
