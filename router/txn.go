@@ -70,17 +70,22 @@ func (k *Keyspace) Txn(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, 
 	if readOnly(r) {
 		return k.evaluateOnly(ctx, r, 0)
 	}
-	compiled, ok := compile(r, !k.hot.Seals())
-	if !ok {
-		return k.evaluateAndCommit(ctx, r)
-	}
+	sealed := k.hot.Seals()
 	for range evaluationsMax {
-		result, err := k.commit(ctx, compiled)
+		t, ok, err := k.prepare(ctx, r, sealed)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return k.evaluateAndCommit(ctx, r)
+		}
+		result, err := k.commit(ctx, t.Transaction)
 		if errors.Is(err, errAcross) {
 			return k.across(ctx, r)
 		}
 		if errors.Is(err, errSealed) {
-			return k.evaluateAndCommit(ctx, r)
+			sealed = true
+			continue
 		}
 		if errors.Is(err, errRead) {
 			resp, unchanged, err := k.evaluateRead(ctx, r)
@@ -94,6 +99,12 @@ func (k *Keyspace) Txn(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, 
 		}
 		if result.unread {
 			return k.reconstruct(ctx, r, result.Revision)
+		}
+		if result.Outcome == hot.OutcomeChanged {
+			continue // a value that was compared has been replaced since
+		}
+		if t.failing {
+			result.Outcome = hot.OutcomeElse
 		}
 		return compiledResponse(r, &result.TransactionResult), nil
 	}
@@ -136,14 +147,10 @@ func readOnly(r *pb.TxnRequest) bool {
 	return true
 }
 
-// compile turns a transaction into one call, if it can be. Redis compares values only
-// where they are plain.
-func compile(r *pb.TxnRequest, plain bool) (*hot.Transaction, bool) {
+// compile turns a transaction into one call, if it can be.
+func compile(r *pb.TxnRequest) (*hot.Transaction, bool) {
 	t := &hot.Transaction{Conditions: make([]hot.Condition, 0, len(r.Compare))}
 	for _, c := range r.Compare {
-		if c.Target == pb.Compare_VALUE && !plain {
-			return nil, false
-		}
 		condition, ok := compileCompare(c)
 		if !ok {
 			return nil, false

@@ -2,7 +2,6 @@ package vault
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -35,11 +34,11 @@ func newDataKey(id uint32, raw []byte) (*dataKey, error) {
 	if len(raw) != keyBytes {
 		return nil, errors.New("it is of another length")
 	}
-	parameters, err := xaesgcm.NewParameters(xaesgcm.VariantNoPrefix, saltBytes)
+	parameters, err := xaesgcm.NewParameters(xaesgcm.VariantTink, saltBytes)
 	if err != nil {
 		return nil, err
 	}
-	key, err := xaesgcm.NewKey(secretdata.NewBytesFromData(raw, insecuresecretdataaccess.Token{}), 0, parameters)
+	key, err := xaesgcm.NewKey(secretdata.NewBytesFromData(raw, insecuresecretdataaccess.Token{}), id, parameters)
 	if err != nil {
 		return nil, err
 	}
@@ -73,15 +72,11 @@ func associated(keyspace string, key []byte) []byte {
 }
 
 func (k *dataKey) seal(keyspace string, key, value []byte) ([]byte, error) {
-	sealed, err := k.cipher.Encrypt(value, associated(keyspace, key))
-	if err != nil {
-		return nil, err
-	}
-	return append(binary.BigEndian.AppendUint32(make([]byte, 0, idBytes+len(sealed)), k.id), sealed...), nil
+	return k.cipher.Encrypt(value, associated(keyspace, key))
 }
 
 func (k *dataKey) open(keyspace string, key, stored []byte) ([]byte, error) {
-	value, err := k.cipher.Decrypt(stored[idBytes:], associated(keyspace, key))
+	value, err := k.cipher.Decrypt(stored, associated(keyspace, key))
 	if err != nil {
 		// The library's words say no more than this.
 		return nil, fmt.Errorf("%w: it is not what was sealed for this key with data key %d", router.ErrSealAltered, k.id)

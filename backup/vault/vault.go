@@ -29,11 +29,11 @@ import (
 )
 
 const (
-	// idBytes begin a sealed value: the number of its data key.
-	idBytes = 4
-	// Overhead is how many bytes a sealed value has more than the value: that number, 24
-	// random ones, and the tag.
-	Overhead = idBytes + 12 + 12 + 16
+	// headBytes begin a sealed value, as Tink has it: a 1, and the number of its data key.
+	headBytes = 1 + 4
+	// Overhead is how many bytes a sealed value has more than the value: those, 24 random
+	// ones, and the tag.
+	Overhead = headBytes + saltBytes + 12 + 16
 	// rereadPause is the least time between two looks for a key that is not known.
 	rereadPause = time.Second
 )
@@ -113,15 +113,15 @@ func (v *Vault) Current(stored []byte, sealed bool) bool {
 	if !s.on {
 		return !sealed
 	}
-	return sealed && len(stored) >= idBytes && binary.BigEndian.Uint32(stored) == s.current.id
+	return sealed && len(stored) >= Overhead && binary.BigEndian.Uint32(stored[1:]) == s.current.id
 }
 
 // Open implements hot.Sealer.
 func (v *Vault) Open(ctx context.Context, key, stored []byte) ([]byte, error) {
-	if len(stored) < Overhead {
-		return nil, fmt.Errorf("%w: it has %d bytes", router.ErrSealAltered, len(stored))
+	if len(stored) < Overhead || stored[0] != 1 {
+		return nil, fmt.Errorf("%w: its %d bytes are no sealed value", router.ErrSealAltered, len(stored))
 	}
-	id := binary.BigEndian.Uint32(stored)
+	id := binary.BigEndian.Uint32(stored[1:])
 	known, ok := v.state.Load().keys[id]
 	if !ok {
 		if err := v.lookAgain(ctx); err != nil {

@@ -62,6 +62,7 @@ func (t *importTool) command() *cobra.Command {
 	fs := cmd.Flags()
 	fs.SortFlags = false
 	t.places.register(fs)
+	fs.AddFlag(t.places.serveSet.Lookup(sealValuesName))
 	fs.StringVarP(&t.output, "output", "o", "table", "how to print: table or json")
 	fs.BoolVar(&t.dryRun, "dry-run", false, "say what would be imported, and do nothing")
 	fs.BoolVar(&t.discard, "discard-interrupted", false, "remove what an interrupted import has brought, and start over")

@@ -67,8 +67,8 @@ func (p *placeFlags) register(fs *pflag.FlagSet) {
 
 // settings reads where the keyspace is. Warnings go to the error output.
 func (p *placeFlags) settings(cmd *cobra.Command) (s placeSettings, err error) {
-	for _, name := range placeNames() {
-		if flag := cmd.Flags().Lookup(name); flag.Changed {
+	for _, name := range append(placeNames(), sealValuesName) {
+		if flag := cmd.Flags().Lookup(name); flag != nil && flag.Changed {
 			if err := settle(p.serveSet, flag); err != nil {
 				return s, valueError("--"+name, flag, flag.Value.String())
 			}

@@ -83,6 +83,7 @@ func (t *restoreTool) command() *cobra.Command {
 // registerCommon declares the flags that tierd branch has, too.
 func (t *restoreTool) registerCommon(cmd *cobra.Command) {
 	fs := cmd.Flags()
+	fs.AddFlag(t.archives.serveSet.Lookup(sealValuesName))
 	fs.BoolVar(&t.dryRun, "dry-run", false, "say what would be read and what would result, and do nothing")
 	fs.BoolVar(&t.verify, "verify", false, "afterwards compare HashKV of the restored keyspace with that of the archive, which is read twice more for it")
 	fs.BoolVar(&t.discard, "discard-interrupted", false, "remove what an interrupted restore has brought, and start over")

@@ -20,6 +20,9 @@ import (
 // sealKeyAge is how old a data key of sealed values becomes.
 const sealKeyAge = 90 * 24 * time.Hour
 
+// sealValuesName is the flag that commands have, too, that make a keyspace.
+const sealValuesName = "seal-values"
+
 // sealFlags are the settings of sealed values as they were written.
 type sealFlags struct {
 	values bool
@@ -34,7 +37,7 @@ type sealSettings struct {
 }
 
 func (f *sealFlags) register(fs *pflag.FlagSet) {
-	fs.BoolVar(&f.values, "seal-values", false, "encrypt values before they reach Redis, with keys that the master key of the archive encrypts; it turns that on for the whole keyspace, also for what is there already. Without it a frontend does as the keyspace is set")
+	fs.BoolVar(&f.values, sealValuesName, false, "encrypt values before they reach Redis, with keys that the master key of the archive encrypts; it turns that on for the whole keyspace, also for what is there already. Without it a frontend does as the keyspace is set")
 	fs.DurationVar(&f.keyAge, "seal-key-age", sealKeyAge, "age at which the key of sealed values is replaced, and all values are sealed anew in the background; 0 for never")
 }
 

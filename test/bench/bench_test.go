@@ -8,7 +8,7 @@
 //
 // TestScaling compares tierd with itself: what a write costs each process, by the number
 // of shards and the size of batches. TestArchive compares one with an archive with one
-// without.
+// without, TestSealing one whose values are sealed with one whose are not.
 //
 // Slow is never a failure; a call that fails is one (of a peer, it is noted in the
 // table). The figures are printed as Markdown; a run of all workloads, and one of
@@ -19,7 +19,7 @@
 //	TIERD_BENCH_DURATION  how long each system is under load in each round (1s)
 //	TIERD_BENCH_ROUNDS    rounds of each workload, of which the median counts (5)
 //	TIERD_BENCH_ONLY      a regular expression for the names of the workloads to run,
-//	                      of which "scaling" and "archive" are two
+//	                      of which "scaling", "archive" and "sealing" are three
 //	TIERD_BENCH_PEERS     1 measures other servers of this API too, built from their
 //	                      modules into the user's cache folder (or TIERD_TEST_CACHE)
 package bench

@@ -26,6 +26,7 @@ const (
 	sectionPeers   = "peers"
 	sectionScaling = "scaling"
 	sectionArchive = "archive"
+	sectionSealing = "sealing"
 )
 
 // writeDocument replaces a section's content in the repository's document.
@@ -69,7 +70,7 @@ func replaceSection(text, section, content string) (string, error) {
 // A run of many minutes must not fail at its end for a marker that somebody removed.
 func TestDocumentTakesFigures(t *testing.T) {
 	_, text := readDocument(t)
-	for _, section := range []string{sectionEtcd, sectionPeers, sectionScaling, sectionArchive} {
+	for _, section := range []string{sectionEtcd, sectionPeers, sectionScaling, sectionArchive, sectionSealing} {
 		const content = "| figures |\n"
 		once, err := replaceSection(text, section, content)
 		if err != nil {

@@ -23,7 +23,7 @@ import (
 const changeBound = 2 * time.Minute
 
 // overhead is how many bytes a sealed value has more (docs/formats.md).
-const overhead = 44
+const overhead = 45
 
 // status is what tierd seal status tells.
 type status struct {

@@ -143,7 +143,7 @@ func TestAlteredValues(t *testing.T) {
 	alter("bit", func(_, sealed []byte) []byte { sealed[len(sealed)/2] ^= 1; return sealed })
 	alter("other", func([]byte, []byte) []byte { return []byte(all[records["whole"]])[47+len("whole"):] })
 	alter("short", func(_, sealed []byte) []byte { return sealed[:20] })
-	alter("unknown", func(_, sealed []byte) []byte { sealed[0] ^= 0x80; return sealed })
+	alter("unknown", func(_, sealed []byte) []byte { sealed[1] ^= 0x80; return sealed })
 
 	var asking sync.WaitGroup
 	for range 8 { // in batches with the others

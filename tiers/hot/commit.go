@@ -22,6 +22,7 @@ const (
 	TargetValue
 	TargetLease
 	targetUnchanged Target = 9
+	targetKept      Target = 10
 )
 
 // Comparison is how a condition compares.
@@ -69,6 +70,12 @@ func CompareLease(key []byte, how Comparison, lease int64) Condition {
 // looks back a bounded number of revisions; beyond, it says that it changed.
 func Unchanged(span Span, r Revision) Condition {
 	return Condition{target: targetUnchanged, span: span, operand: int64(r)}
+}
+
+// Kept holds if a key was last written at revision r, 0 standing for an absent key; else what was
+// read of it has changed, and the transaction's outcome is OutcomeChanged.
+func Kept(key []byte, r Revision) Condition {
+	return CompareNumber(key, targetKept, Equal, int64(r))
 }
 
 type opKind byte

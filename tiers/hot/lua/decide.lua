@@ -104,6 +104,10 @@ local function holds(target, op, a, b, operand)
   end
   local create, mod, version = 0, 0, 0
   if e then create, mod, version = parse('>I7I7I7', e) end
+  if target == 10 then -- it was read at this revision
+    if mod + 1 == operand then return true end
+    return false, CHANGED
+  end
   local have = target == VERSION and version or target == CREATE and create or mod
   -- The operand travels one too high, so that -1 can.
   return compare(op, have + 1 - operand)
