@@ -86,16 +86,9 @@ func refusedParameters() map[string]string {
 // rediss:// and rediss+cluster:// speak TLS and trust the system's roots, or what
 // With says. An error is one sentence that never holds the password.
 func ParseEndpoint(rawURL string) (Endpoint, error) {
-	u, err := url.Parse(rawURL)
+	u, err := parseURL(rawURL)
 	if err != nil {
-		// url.Error repeats the whole URL, password and all: keep the cause only.
-		if parse := (*url.Error)(nil); errors.As(err, &parse) {
-			err = parse.Err
-		}
-		return Endpoint{}, fmt.Errorf("the Redis URL cannot be read: %w", err)
-	}
-	if !slices.Contains([]string{"redis", "rediss", "unix", "redis+cluster", "rediss+cluster"}, u.Scheme) {
-		return Endpoint{}, errors.New("the Redis URL must start with redis://, rediss://, redis+cluster://, rediss+cluster:// or unix://")
+		return Endpoint{}, err
 	}
 	query := u.Query()
 	for name, why := range refusedParameters() {
@@ -113,6 +106,28 @@ func ParseEndpoint(rawURL string) (Endpoint, error) {
 			strings.TrimPrefix(err.Error(), "redis: "))
 	}
 	return e, nil
+}
+
+// parseURL takes a URL apart. Where its password is not percent-encoded, a part of that may
+// stand where a host, a port, a path or a parameter is expected, from where messages and logs would
+// repeat it: then nothing of the URL is.
+func parseURL(rawURL string) (*url.URL, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		// url.Error repeats the whole URL, password and all: keep the cause only.
+		if parse := (*url.Error)(nil); errors.As(err, &parse) && !strings.Contains(rawURL, "@") {
+			return nil, fmt.Errorf("the Redis URL cannot be read: %w", parse.Err)
+		}
+		return nil, errors.New("the Redis URL cannot be read: all but letters and digits of user and password must be percent-encoded, and what follows the @ be a host")
+	}
+	switch behind := u.User == nil && strings.Contains(u.RawQuery, "@"); {
+	case !slices.Contains([]string{"redis", "rediss", "unix", "redis+cluster", "rediss+cluster"}, u.Scheme):
+		return nil, errors.New("the Redis URL must start with redis://, rediss://, redis+cluster://, rediss+cluster:// or unix://")
+	case u.Opaque != "", strings.Contains(rawURL, "#"), behind, u.Scheme == "unix" && u.Host != "",
+		strings.Contains(u.EscapedPath(), "@"):
+		return nil, errors.New("the Redis URL has a #, an @ behind its host, or a unix:// path that does not begin with a slash: in user, password, path and parameters these must be percent-encoded")
+	}
+	return u, nil
 }
 
 // kindOf tells the arrangement from the scheme and the parameters.

@@ -56,7 +56,7 @@ func TestParseEndpointRefusals(t *testing.T) {
 	cases := []struct{ url, want string }{
 		{"http://localhost", "the Redis URL must start with redis://, rediss://, redis+cluster://, rediss+cluster:// or unix://"},
 		{"localhost:6379", "the Redis URL must start with redis://, rediss://, redis+cluster://, rediss+cluster:// or unix://"},
-		{"redis://u:secret@local host", "the Redis URL cannot be read: invalid character \" \" in host name"},
+		{"redis://u:secret@local host", "the Redis URL cannot be read: all but letters and digits of user and password must be percent-encoded, and what follows the @ be a host"},
 		{"redis://u:secret@h:6379/x", "the Redis URL redis://h:6379 is not valid: invalid database number: \"x\""},
 		{"redis://u:secret@h:6379?poolsize=3", "the Redis URL redis://h:6379 is not valid: unexpected option: poolsize"},
 		{"unix://", "the Redis URL unix:// is not valid: empty unix socket path"},

@@ -75,7 +75,12 @@ func ParseLocation(text string) (Location, error) {
 	if dir, found := strings.CutPrefix(text, "file://"); found {
 		return parseFile(dir)
 	}
+	const credentials = "must not hold credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a role"
+	secret := strings.Contains(text, "@") // what is not a place is then not repeated
 	if !strings.HasPrefix(text, "s3://") {
+		if secret {
+			return Location{}, errors.New("the object tier is none of file://DIR, s3://bucket/prefix and none, and " + credentials)
+		}
 		return Location{}, fmt.Errorf("the object tier %q is none of file://DIR, s3://bucket/prefix and none", text)
 	}
 	u, err := url.Parse(text)
@@ -84,7 +89,13 @@ func ParseLocation(text string) (Location, error) {
 		if parse := (*url.Error)(nil); errors.As(err, &parse) {
 			err = parse.Err
 		}
+		if secret {
+			err = errors.New("it " + credentials)
+		}
 		return Location{}, fmt.Errorf("the object tier's URL cannot be read: %w", err)
+	}
+	if secret && u.User == nil && !bucketPattern.MatchString(u.Host) {
+		return Location{}, errors.New("the object tier " + credentials)
 	}
 	return parseS3(u)
 }

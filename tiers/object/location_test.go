@@ -57,7 +57,7 @@ func TestParseLocationRefusals(t *testing.T) {
 		{"s3://bucket?sse=aws:kms:", `the object tier s3://bucket has sse "aws:kms:", which is none of AES256, aws:kms and aws:kms:KEY`},
 		{"s3://bucket?path-style=yes", `the object tier s3://bucket has path-style "yes", which is neither true nor false`},
 		{"s3://bucket?region=%zz", `the parameters of the object tier s3://bucket cannot be read: invalid URL escape "%zz"`},
-		{"s3://id:sec%zzret@bucket/p", `the object tier's URL cannot be read: invalid URL escape "%zz"`},
+		{"s3://id:sec%zzret@bucket/p", `the object tier's URL cannot be read: it must not hold credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a role`},
 	}
 	for _, c := range cases {
 		if got, err := object.ParseLocation(c.text); err == nil || err.Error() != c.want {
