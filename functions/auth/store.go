@@ -219,7 +219,8 @@ func (s *Store) identify(ctx context.Context, st *state) (identity, error) {
 // rule is what a call needs of its user.
 type rule func(st *state, who identity) error
 
-// check says whether the call of ctx may be made, and the revision at a moment when it might.
+// check says whether the call of ctx may be made, and the revision at a moment when it
+// might: 0 if the keyspace is corrupt.
 func (s *Store) check(ctx context.Context, needs rule) (revision router.Revision, err error) {
 	err = s.decide(ctx, func(bound context.Context, st *state) error {
 		who, err := s.identify(bound, st)
@@ -230,6 +231,9 @@ func (s *Store) check(ctx context.Context, needs rule) (revision router.Revision
 			return refuse(err)
 		}
 		revision, err = s.api.ConfirmAuth(bound)
+		if errors.Is(err, router.ErrCorrupt) {
+			return nil // nothing of the keyspace is served; that it is so, and its members, may be told
+		}
 		return err
 	})
 	return revision, err
