@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"sync"
@@ -35,8 +36,11 @@ type keyspace struct {
 	revision router.Revision
 	// meanwhile, if set, runs once before the next call that is bound takes effect.
 	meanwhile func()
-	// told is what ranges answer, whatever version they are bound to.
+	// told is what ranges answer, whatever version they are bound to, and puts and pages
+	// after they have taken effect.
 	told error
+	// afterwards, if set, runs when a put has taken effect.
+	afterwards func()
 	// broken is what reading the auth data answers.
 	broken error
 }
@@ -148,8 +152,20 @@ func (k *keyspace) Range(ctx context.Context, _ *pb.RangeRequest) (*pb.RangeResp
 	return &pb.RangeResponse{}, k.takes(ctx, "range")
 }
 
+// RangePages sends a page, and then fails if told to.
+func (k *keyspace) RangePages(ctx context.Context, _ *pb.RangeRequest, _ int, send func(*pb.RangeResponse) error) error {
+	if err := k.takes(ctx, "pages"); err != nil {
+		return err
+	}
+	return errors.Join(send(&pb.RangeResponse{}), k.told)
+}
+
 func (k *keyspace) Put(ctx context.Context, _ *pb.PutRequest) (*pb.PutResponse, error) {
-	return &pb.PutResponse{}, k.takes(ctx, "put")
+	err := k.takes(ctx, "put")
+	if err == nil && k.afterwards != nil {
+		k.afterwards()
+	}
+	return &pb.PutResponse{}, errors.Join(err, k.told)
 }
 
 func (k *keyspace) Txn(ctx context.Context, _ *pb.TxnRequest) (*pb.TxnResponse, error) {

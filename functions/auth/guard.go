@@ -80,16 +80,26 @@ func (g *guarded) Range(ctx context.Context, r *pb.RangeRequest) (*pb.RangeRespo
 	return allowedRead(ctx, g, mayRead(r.Key, r.RangeEnd), func(ctx context.Context) (*pb.RangeResponse, error) { return g.API.Range(ctx, r) })
 }
 
-// RangePages implements router.API. It takes effect with its first page.
+// RangePages implements router.API. It takes effect with its first page, and is not
+// decided again after that.
 func (g *guarded) RangePages(ctx context.Context, r *pb.RangeRequest, pageBytes int, send func(*pb.RangeResponse) error) error {
+	pages := func(ctx context.Context) (struct{}, error) {
+		sent := false
+		err := g.API.RangePages(ctx, r, pageBytes, func(resp *pb.RangeResponse) error {
+			sent = true
+			return send(resp)
+		})
+		if err != nil && sent {
+			err = begun{err}
+		}
+		return struct{}{}, err
+	}
 	if bound, off := g.off(ctx); off {
-		if err := g.API.RangePages(bound, r, pageBytes, send); !g.store.outdated(bound, err) {
+		if _, err := pages(bound); !g.store.outdated(bound, err) {
 			return err
 		}
 	}
-	_, err := allowedRead(ctx, g, mayRead(r.Key, r.RangeEnd), func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, g.API.RangePages(ctx, r, pageBytes, send)
-	})
+	_, err := allowedRead(ctx, g, mayRead(r.Key, r.RangeEnd), pages)
 	return err
 }
 

@@ -232,6 +232,52 @@ func TestErrorsAreForThoseWhoMay(t *testing.T) {
 	}
 }
 
+// TestWhatIsDoneIsNotDoneAgain: what may have taken effect, or has been sent in part, is
+// not decided a second time, although the auth data have changed meanwhile.
+func TestWhatIsDoneIsNotDoneAgain(t *testing.T) {
+	t.Parallel()
+	k, f := enabled(t)
+	elsewhere := newFrontend(t, k, nil)
+	root := f.login(t, "root", "r")
+	n := 0
+	change := func() error {
+		n++
+		return second(elsewhere.RoleAdd(root, &pb.AuthRoleAddRequest{Name: fmt.Sprint(n)}))
+	}
+	for name, c := range map[string]struct {
+		told error
+		call func() error
+	}{
+		"put": {fmt.Errorf("%w: committed, and then %w", router.ErrOutcomeUnknown, router.ErrCompacted), func() error {
+			k.afterwards = func() { must(t, change()) }
+			return second(f.guard.Put(root, &pb.PutRequest{Key: []byte("a")}))
+		}},
+		"pages": {router.ErrCompacted, func() error {
+			return f.guard.RangePages(root, &pb.RangeRequest{Key: []byte("a")}, 1, func(*pb.RangeResponse) error { return change() })
+		}},
+	} {
+		k.told, k.afterwards = nil, nil
+		must(t, second(f.guard.Put(root, &pb.PutRequest{Key: []byte("a")}))) // f has seen the last change
+		k.made()
+		k.told = c.told
+		if err := c.call(); !errors.Is(err, router.ErrCompacted) {
+			t.Errorf("%s: %v, want the error of the keyspace", name, err)
+		}
+		if made := k.made(); count(made, name) != 1 {
+			t.Errorf("%s: made %q", name, made)
+		}
+	}
+}
+
+func count(calls []string, name string) (n int) {
+	for _, call := range calls {
+		if call == name {
+			n++
+		}
+	}
+	return n
+}
+
 func TestEndlessChanges(t *testing.T) {
 	t.Parallel()
 	k, f := enabled(t)

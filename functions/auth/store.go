@@ -173,11 +173,17 @@ func (s *Store) decide(ctx context.Context, do func(ctx context.Context, st *sta
 	return fmt.Errorf("auth data have changed %d times meanwhile: %w", attemptsMax, router.ErrTooManyRequests)
 }
 
+// begun is an error of a call whose answer has been sent in part.
+type begun struct{ error }
+
+func (b begun) Unwrap() error { return b.error }
+
 // outdated says whether a call that was bound to a version of the auth data is to be
 // decided anew. That goes for errors too which tell something of the keyspace, and which
 // the router can know without having looked whether the version is the current one.
 func (s *Store) outdated(bound context.Context, err error) bool {
-	if err == nil {
+	// What may have been done, or answered in part, is not done again, whatever else the error says.
+	if err == nil || errors.Is(err, router.ErrOutcomeUnknown) || errors.As(err, &begun{}) {
 		return false
 	}
 	for _, told := range [...]error{
