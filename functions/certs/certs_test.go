@@ -95,7 +95,7 @@ func (p *place) serial() string { return p.store.Current().Certificate.Leaf.Seri
 func TestFilesAreReadAgain(t *testing.T) {
 	t.Parallel()
 	p := open(t)
-	if p.store.Current() != p.store.Current() {
+	if before := p.store.Current(); p.store.Current() != before {
 		t.Error("files that are the same gave something else")
 	}
 	second := p.authority.Server("server")

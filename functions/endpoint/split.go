@@ -36,12 +36,12 @@ type splitter struct {
 	root   net.Listener
 	now    func() time.Time
 	h1, h2 *branch
-	// gate does TLS, which then offers protocols; nil for none.
-	gate      *tlsGate
-	protocols []string
-	limits    *connectionLimits
-	sniffs    chan struct{}
-	wg        sync.WaitGroup
+	// gate does TLS, which begins with begin; nil for none.
+	gate   *tlsGate
+	begin  *tls.Config
+	limits *connectionLimits
+	sniffs chan struct{}
+	wg     sync.WaitGroup
 
 	mu struct {
 		sync.Mutex
@@ -61,14 +61,14 @@ func newSplitter(root net.Listener, now func() time.Time, limits *connectionLimi
 
 // secure has connections begin with TLS.
 func (sp *splitter) secure(gate *tlsGate) {
-	sp.gate, sp.protocols = gate, []string{protocolHTTP1, protocolHTTP2}
+	sp.gate, sp.begin = gate, gate.begin([]string{protocolHTTP1, protocolHTTP2})
 }
 
 // onlyHTTP1 has the HTTP branch take whatever comes.
 func (sp *splitter) onlyHTTP1() {
 	sp.h2 = sp.h1
 	if sp.gate != nil {
-		sp.protocols = []string{protocolHTTP1}
+		sp.begin = sp.gate.begin([]string{protocolHTTP1})
 	}
 }
 
@@ -122,7 +122,7 @@ func (sp *splitter) admit(raw net.Conn) {
 	}
 	conn := &splitConn{Conn: raw, raw: raw, home: sp}
 	if sp.gate != nil {
-		conn.tls = sp.gate.wrap(raw, sp.protocols)
+		conn.tls = tls.Server(raw, sp.begin)
 		conn.Conn = conn.tls
 	}
 	if !sp.add(conn) {

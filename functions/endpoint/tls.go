@@ -94,16 +94,16 @@ func (g *tlsGate) wantsClientCertificates() bool {
 	return g.settings.Certificates.Files().CA != ""
 }
 
-// wrap is the server's side of a new connection, whose handshake is still to be done. It does nothing else that could
-// take long.
-func (g *tlsGate) wrap(raw net.Conn, protocols []string) *tls.Conn {
-	return tls.Server(raw, &tls.Config{
+// begin is what all handshakes of an address begin with: what they go on with is looked up once the client has said
+// something, so that accepting connections reads no file.
+func (g *tlsGate) begin(protocols []string) *tls.Config {
+	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 			return g.config(protocols), nil
 		},
 		SessionTicketsDisabled: true,
-	})
+	}
 }
 
 // config is that of one handshake, from what the files hold by then. No session is ever resumed, so that each

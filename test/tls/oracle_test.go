@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
+	"golang.org/x/crypto/bcrypt"
 
 	"github.com/tierd/tierd/test/cluster"
 	"github.com/tierd/tierd/test/oracle"
@@ -40,7 +41,7 @@ func startBoth(t *testing.T, s settings) *pair {
 	p.startEtcd(t, s, own, crl)
 
 	metrics := fmt.Sprintf("127.0.0.1:%d", cluster.FreePort(t))
-	args := []string{"--cert-file", own.Cert, "--key-file", own.Key, "--listen-metrics-urls", "https://" + metrics}
+	args := []string{"--bcrypt-cost", fmt.Sprint(bcrypt.MinCost), "--cert-file", own.Cert, "--key-file", own.Key, "--listen-metrics-urls", "https://" + metrics}
 	if !s.withoutClients {
 		args = append(args, "--client-cert-auth", "--trusted-ca-file", p.authority.File(), "--client-crl-file", crl)
 	}
@@ -73,7 +74,7 @@ func (p *pair) startEtcd(t *testing.T, s settings, own pki.Pair, crl string) {
 		if !s.withoutClients {
 			info.TrustedCAFile, info.ClientCertAuth, info.CRLFile, info.AllowedHostnames = p.authority.File(), true, crl, s.hostnames
 		}
-		c.CipherSuites = s.cipherSuites
+		c.CipherSuites, c.BcryptCost = s.cipherSuites, uint(bcrypt.MinCost)
 		if s.minVersion != "" {
 			c.TlsMinVersion = s.minVersion
 		}
