@@ -26,13 +26,20 @@ const keyValueMemory = 160
 
 // spend takes the memory of keys that were read.
 func spend(ctx context.Context, kvs []*mvccpb.KeyValue) error {
-	b, ok := ctx.Value(budgetKey{}).(Budget)
-	if !ok || len(kvs) == 0 {
+	if len(kvs) == 0 || ctx.Value(budgetKey{}) == nil {
 		return nil
 	}
 	bytes := int64(len(kvs)) * keyValueMemory
 	for _, kv := range kvs {
 		bytes += int64(len(kv.Key) + len(kv.Value))
 	}
-	return b.Take(bytes)
+	return take(ctx, bytes)
+}
+
+// take takes memory from the budget of a context that has one.
+func take(ctx context.Context, bytes int64) error {
+	if b, ok := ctx.Value(budgetKey{}).(Budget); ok {
+		return b.Take(bytes)
+	}
+	return nil
 }

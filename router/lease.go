@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/tierd/tierd/tiers/hot"
@@ -41,7 +42,12 @@ type leaseRequest struct {
 
 type leaseItem = item[leaseRequest, leaseAnswer]
 
-func weighLease(*leaseRequest) weight { return weight{requests: 1} }
+func weighLease(r *leaseRequest) weight {
+	if r.Long() {
+		return weight{requests: leasesMax}
+	}
+	return weight{requests: 1}
+}
 
 func (k *Keyspace) serveLeases(batch []*leaseItem) {
 	ctx, cancel := context.WithTimeout(k.working, k.settings.RequestTimeout)
@@ -271,17 +277,31 @@ func ownedBy(m *mapVersion, id hot.Shard, keys [][]byte) [][]byte {
 
 // Leases implements API.
 func (k *Keyspace) Leases(ctx context.Context) ([]Lease, Revision, error) {
-	answer, err := k.callLease(ctx, hot.ListLeases(), true)
-	if err != nil {
-		return nil, 0, err
-	}
-	leases := make([]Lease, len(answer.Leases))
-	for i, l := range answer.Leases {
-		leases[i] = leaseOf(l)
+	var leases []Lease
+	var revision Revision
+	for from, first := uint64(0), true; first || from != 0; first = false {
+		answer, err := k.callLease(ctx, hot.ListLeases(from), true)
+		if err != nil {
+			return nil, 0, err
+		}
+		if first {
+			revision = answer.revision
+		}
+		if err := take(ctx, int64(len(answer.Leases))*leaseMemory); err != nil {
+			return nil, 0, err
+		}
+		leases = slices.Grow(leases, len(answer.Leases))
+		for _, l := range answer.Leases {
+			leases = append(leases, leaseOf(l))
+		}
+		from = answer.More
 	}
 	slices.SortFunc(leases, func(a, b Lease) int { return cmp.Compare(a.ID, b.ID) })
-	return leases, answer.revision, nil
+	return slices.CompactFunc(leases, func(a, b Lease) bool { return a.ID == b.ID }), revision, nil
 }
+
+// leaseMemory is about what a lease takes in a list and in the answer made of it.
+const leaseMemory = 160
 
 func leaseOf(l hot.Lease) Lease {
 	return Lease{ID: l.ID, GrantedTTL: l.TTLSeconds, RemainingTTL: int64(l.Remaining / time.Second), Keys: l.Keys}
@@ -364,12 +384,25 @@ func (k *Keyspace) ExpireLeases(ctx context.Context) (revoked int, next time.Dur
 	if err != nil {
 		return 0, 0, err
 	}
-	for _, l := range answer.Leases {
-		// Someone else may have revoked or renewed it meanwhile.
-		if _, err := k.revoke(ctx, l.ID, true); err != nil && !errors.Is(err, ErrLeaseNotFound) {
-			return revoked, 0, fmt.Errorf("expire lease %x: %w", l.ID, err)
+	// All at once, so that they share a call or two, between which others have their turn.
+	failures := make([]error, len(answer.Leases))
+	var revoking sync.WaitGroup
+	for i, l := range answer.Leases {
+		revoking.Go(func() {
+			// Someone else may have revoked or renewed it meanwhile.
+			if _, err := k.revoke(ctx, l.ID, true); err != nil && !errors.Is(err, ErrLeaseNotFound) {
+				failures[i] = fmt.Errorf("expire lease %x: %w", l.ID, err)
+			}
+		})
+	}
+	revoking.Wait()
+	for _, failure := range failures {
+		if failure == nil {
+			revoked++
 		}
-		revoked++
+	}
+	if err := errors.Join(failures...); err != nil {
+		return revoked, 0, err
 	}
 	return revoked, answer.NextDue, nil
 }

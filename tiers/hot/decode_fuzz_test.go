@@ -44,7 +44,7 @@ func FuzzRecord(f *testing.F) {
 
 // replies are all decoders of scripts' replies.
 func replies() []func(d *decoder) {
-	calls := []LeaseCall{GrantLease(1, 2), KeepAliveLease(1), DescribeLease(1, true), DescribeLease(1, false), ListLeases(), DueLeases(9)}
+	calls := []LeaseCall{GrantLease(1, 2), KeepAliveLease(1), DescribeLease(1, true), DescribeLease(1, false), ListLeases(0), DueLeases(9)}
 	span := FromSpan([]byte{0})
 	reads := []Read{
 		PageRead(span, PageOptions{}), PageRead(span, PageOptions{KeysOnly: true, Count: true}), CountRead(span, 0, EpochAny, Cursor{}),

@@ -40,8 +40,14 @@ func DescribeLease(lease int64, keys bool) LeaseCall {
 	return LeaseCall{kind: leaseDescribe, lease: lease}
 }
 
-// ListLeases reads all leases.
-func ListLeases() LeaseCall { return LeaseCall{kind: leaseList} }
+// ListLeases reads leases, a page of some thousands from a result's More on, and all of
+// them where there are no more than that; 0 begins. A lease that is there all the while is in
+// one page at least.
+func ListLeases(from uint64) LeaseCall { return LeaseCall{kind: leaseList, number: from} }
+
+// Long says that the call may keep Redis busy for milliseconds, so that a batch should
+// hold one of them only.
+func (c LeaseCall) Long() bool { return c.kind >= leaseDescribeKeys }
 
 // DueLeases reads leases that have ended, at most as many as given.
 func DueLeases(most int) LeaseCall { return LeaseCall{kind: leaseDue, number: uint64(most)} }
@@ -68,6 +74,8 @@ type LeaseResult struct {
 	// Err is nil, ErrLeaseNotFound, ErrLeaseExists or ErrNoSpace.
 	Err    error
 	Leases []Lease
+	// More, for ListLeases, is where to go on, 0 at the end.
+	More uint64
 	// NextDue, for DueLeases, is how long until another lease can end.
 	NextDue time.Duration
 }
@@ -101,11 +109,12 @@ func (c *Client) Leases(ctx context.Context, epoch Epoch, batch []LeaseCall) (Re
 func (d *decoder) leaseResult(call LeaseCall) LeaseResult {
 	switch call.kind {
 	case leaseList:
+		more := d.uint(8)
 		leases := make([]Lease, 0, min(d.length(), len(d.rest)/24))
 		for range cap(leases) {
 			leases = append(leases, d.lease(int64(d.uint(8))))
 		}
-		return LeaseResult{Leases: leases}
+		return LeaseResult{Leases: leases, More: more}
 	case leaseDue:
 		r := LeaseResult{NextDue: time.Duration(d.int8()) * time.Millisecond}
 		for range min(d.length(), len(d.rest)/8) {

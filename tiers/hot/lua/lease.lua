@@ -2,14 +2,16 @@
 --
 -- ARGV: 2 the epoch; 1 program, per call ('>Bc8I8'): kind, lease, number.
 -- Kinds: 1 grant (number: time to live in seconds), 2 keep alive, 3 describe,
---   4 describe with keys, 5 list all leases,
---   6 list leases that are due (number: most of them).
+--   4 describe with keys, 5 list
+--   leases (number: where to go on, 0 to begin), 6 list leases that are due (number: most
+--   of them).
 -- Reply: revision ('>I8'), then per call
 --   1..4: status ('>B', 0 done, 1 not found, 2 exists, 3 no space), and if done
 --     granted and remaining time to live ('>I8I8', seconds and milliseconds);
 --     4 also the number of keys and each after its length ('>I4'), and the number of
 --     other shards that may hold keys, and those ('>I4', '>I2');
---   5: number, then lease, granted, remaining each ('>c8I8I8');
+--   5: where to go on, 0 at the end ('>I8'), number ('>I4'), then lease, granted,
+--     remaining each ('>c8I8I8');
 --   6: milliseconds until the next one is due, at most a minute ('>I8'), number
 --     of due leases ('>I4'), those ('c8').
 -- Redis TIME is the only clock.
@@ -43,19 +45,29 @@ local function describe(lease, keys)
   for i = 1, #sharers do emit(sub(sharers[i], 9)) end
 end
 
--- list gives every lease at once: there is no order of ids to page by, and a
--- lease takes 24 bytes of the reply.
-local function list()
-  local all = call('HGETALL', LEASES)
-  emit(pack('>I4', #all / 2))
+-- list gives every lease, at once if they are few. There is no order of ids to page by:
+-- a page is a step of Redis' scan, which gives each lease that is there from the first
+-- page to the last at least once.
+local function list(cursor)
+  local AT_ONCE, PAGE = 8192, 4096
+  local all, next = nil, 0
+  if cursor == 0 and call('HLEN', LEASES) <= AT_ONCE then
+    all = call('HGETALL', LEASES)
+  else
+    local step = call('HSCAN', LEASES, int(cursor), 'COUNT', PAGE)
+    next, all = tonumber(step[1]), step[2]
+  end
+  emit(pack('>I8I4', next, #all / 2))
   for i = 1, #all, 2 do
     local ends, ttl = lease_end(all[i + 1], s.recovered, now)
     emit(all[i] .. pack('>I8I8', ttl, math.max(0, ends - now)))
   end
 end
 
+-- due gives leases that have ended, and not many more keys than KEYS_MAX with them:
+-- whoever asks revokes them in one go.
 local function due(most)
-  local leases, n = {}, 0
+  local leases, n, keys, KEYS_MAX = {}, 0, 0, 1024
   local candidates = call('ZRANGEBYSCORE', DUE, '-inf', int(now), 'LIMIT', 0, int(most))
   for i = 1, #candidates do
     local value = call('HGET', LEASES, candidates[i])
@@ -64,6 +76,8 @@ local function due(most)
     else
       local ends = lease_end(value, s.recovered, now)
       if ends <= now then
+        if n > 0 and keys > KEYS_MAX then break end
+        keys = keys + call('ZLEXCOUNT', LEASED, '[' .. candidates[i], above(candidates[i]))
         n = n + 1
         leases[n] = candidates[i]
       else
@@ -92,7 +106,7 @@ while at <= #program do
     -- As etcd: what has ended cannot be renewed, even if it is not revoked yet.
     if not value or lease_end(value, s.recovered, now) <= now then emit('\1')
     else renew(lease, (parse(LEASE_FORMAT, value))) end
-  elseif kind == LIST then list()
+  elseif kind == LIST then list(number)
   elseif kind == DUE_LIST then due(number)
   else describe(lease, kind == DESCRIBE_KEYS) end
 end
