@@ -7,7 +7,7 @@ ARGS ?=
 TEST_TIMEOUT ?= 10m
 
 .DEFAULT_GOAL := help
-.PHONY: help build run redis compiler objectstore test lint test-valkey test-rights e2e-etcdctl e2e-kubernetes bench crash torture shards revokes backup-faults drill model clean
+.PHONY: flood help build run redis compiler objectstore test lint test-valkey test-rights e2e-etcdctl e2e-kubernetes bench crash torture shards revokes backup-faults drill model clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -113,6 +113,12 @@ revokes: redis ## take rights and give them back through some frontends while us
 fuzz: DURATION ?= 1m
 fuzz: redis ## run every fuzz target for DURATION
 	scripts/fuzz.sh $(DURATION)
+
+# LEASES are granted, a tenth of which ends at once; KEYS are deleted by one request.
+flood: LEASES ?= 1000000
+flood: KEYS ?= 10000
+flood: redis ## flood a frontend with leases and deletions, and report what that costs others (about 5 minutes)
+	$(GO) test ./test/limits -count 1 -v -timeout 0 -parallel 1 -run 'TestLeaseFlood|TestManyKeysGo' -leases $(LEASES) -keys $(KEYS)
 
 # BUG is a name in docs/ledger.md, or all.
 ledger: BUG ?= all

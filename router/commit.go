@@ -81,10 +81,15 @@ func (l *commitLane) call(ctx context.Context, epoch hot.Epoch, batch []*commitI
 	if err != nil {
 		return nil, err
 	}
+	var rest []*commitItem
 	for i, it := range batch {
+		if results[i].Outcome == hot.OutcomeAgain { // those before it have deleted many keys
+			rest = append(rest, it)
+			continue
+		}
 		it.finish(committed{TransactionResult: results[i]}, nil)
 	}
-	return nil, nil
+	return rest, nil
 }
 
 func (l *commitLane) ready() error {
@@ -184,6 +189,7 @@ var (
 // commit decides one transaction, on the shard that has all its keys; errAcross if there
 // is none, errRead if it would change nothing there.
 func (k *Keyspace) commit(ctx context.Context, t *hot.Transaction) (committed, error) {
+	t.DeletesMax = k.settings.DeletesMax
 	for {
 		route, err := k.route(ctx)
 		if err != nil {
@@ -233,6 +239,8 @@ func (k *Keyspace) refused(ctx context.Context, s *shard, o hot.Outcome) error {
 		return errRead
 	case hot.OutcomeSealed:
 		return errSealed
+	case hot.OutcomeTooMany:
+		return ErrTooManyKeys
 	case hot.OutcomeKeyNotFound:
 		return ErrKeyNotFound
 	case hot.OutcomeNoSpace:

@@ -23,6 +23,8 @@ var (
 	ErrNoSpace = errors.New("keyspace quota or memory of the hot tier is used up")
 	// ErrCorrupt: the hot tier has lost acknowledged writes; nothing is served.
 	ErrCorrupt = errors.New("the hot tier has lost acknowledged writes")
+	// ErrTooManyKeys: a transaction would delete more keys than Settings.DeletesMax.
+	ErrTooManyKeys = errors.New("too many keys in one transaction")
 	// ErrTooManyRequests: a queue is full; nothing was done.
 	ErrTooManyRequests = errors.New("too many requests")
 	// ErrUnavailable: the hot tier cannot be reached; nothing was done.

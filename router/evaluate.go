@@ -29,6 +29,8 @@ type evaluation struct {
 	committed bool
 
 	path []bool
+	// deleted counts the keys that ranges have deleted.
+	deleted int
 	// changed holds what the transaction has made of keys so far; nil is deleted.
 	changed map[string]*mvccpb.KeyValue
 	// fresh are the key-values in the response that carry the transaction's own
@@ -475,6 +477,13 @@ func (e *evaluation) deleteRange(r *pb.DeleteRangeRequest) (*pb.DeleteRangeRespo
 	kvs, err := e.now(s, r.Key, r.RangeEnd)
 	if err != nil {
 		return nil, err
+	}
+	most := e.k.settings.DeletesMax
+	if !s.Single() {
+		e.deleted += len(kvs)
+	}
+	if most > 0 && e.deleted > most && !e.committed {
+		return nil, ErrTooManyKeys
 	}
 	for _, kv := range kvs {
 		e.changed[string(kv.Key)] = nil

@@ -32,6 +32,10 @@ type Revision = hot.Revision
 // lease.MaxLeaseTTL).
 const LeaseTTLMax = 9_000_000_000
 
+// DeletesMaxDefault is what Settings.DeletesMax is unless a user says otherwise: what
+// Redis deletes within about a tenth of a second.
+const DeletesMaxDefault = 10_000
+
 // Settings are the values a user may change.
 type Settings struct {
 	// Keyspace is the name of the keyspace; it prefixes every Redis key.
@@ -44,6 +48,10 @@ type Settings struct {
 	// QuotaBytes bounds the data of the keyspace, in bytes; above it writes are
 	// refused and the NOSPACE alarm is raised.
 	QuotaBytes int64
+	// DeletesMax bounds the keys that one transaction may delete by ranges, so that no
+	// call keeps Redis busy for long; 0 for no bound. The keys of a lease that has more go
+	// in several transactions.
+	DeletesMax int
 	// Unlisted says that a tool opens the keyspace: it is not in the member list.
 	Unlisted bool
 	// Step, if set, is told of each step of a change over several shards as it is done;

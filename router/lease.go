@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/tierd/tierd/tiers/hot"
@@ -305,104 +304,4 @@ const leaseMemory = 160
 
 func leaseOf(l hot.Lease) Lease {
 	return Lease{ID: l.ID, GrantedTTL: l.TTLSeconds, RemainingTTL: int64(l.Remaining / time.Second), Keys: l.Keys}
-}
-
-// LeaseRevoke implements API.
-func (k *Keyspace) LeaseRevoke(ctx context.Context, id int64) (Revision, error) {
-	return k.revoke(ctx, id, false)
-}
-
-func (k *Keyspace) revoke(ctx context.Context, id int64, onlyDue bool) (Revision, error) {
-	result, err := k.commit(ctx, &hot.Transaction{Then: []hot.Operation{hot.Revoke(id, onlyDue)}})
-	if errors.Is(err, errAcross) {
-		return k.revokeAcross(ctx, id, onlyDue)
-	}
-	if err != nil {
-		return 0, err
-	}
-	if result.Revision == 0 { // done, without a key to delete, and the reply was lost
-		current, _, err := k.CurrentRevision(ctx)
-		return current, err
-	}
-	return result.Revision, nil
-}
-
-// revokeAcross removes a lease and deletes its keys on all shards that hold any.
-func (k *Keyspace) revokeAcross(ctx context.Context, id int64, onlyDue bool) (Revision, error) {
-	ctx, cancel := context.WithTimeout(ctx, k.settings.RequestTimeout)
-	defer cancel()
-	for range evaluationsMax {
-		answer, err := k.callLease(ctx, hot.DescribeLease(id, true), true)
-		if err != nil {
-			return 0, err
-		}
-		sharers := answer.Leases[0].Sharers
-		c, err := k.crossSharers(ctx, sharers)
-		if err != nil {
-			return 0, err
-		}
-		outcome, revision, err := k.revokeLocked(ctx, c, id, onlyDue, sharers)
-		switch {
-		case errors.Is(err, errBeginAgain), err == nil && outcome == hot.OutcomeChanged:
-			continue
-		case err != nil:
-			return 0, err
-		case outcome == hot.OutcomeLeaseNotFound:
-			return 0, ErrLeaseNotFound
-		}
-		return revision, nil
-	}
-	return 0, fmt.Errorf("%w: the lease's keys changed under each of %d attempts", ErrTooManyRequests, evaluationsMax)
-}
-
-// revokeLocked plans the end of a lease while its shards stand still.
-func (k *Keyspace) revokeLocked(ctx context.Context, c *crossing, id int64, onlyDue bool, sharers []hot.Shard) (hot.Outcome, Revision, error) {
-	answer, err := k.callLease(ctx, hot.DescribeLease(id, true), true)
-	if err == nil && !slices.Equal(answer.Leases[0].Sharers, sharers) {
-		c.abort(ctx)
-		return hot.OutcomeChanged, 0, nil
-	}
-	var keys [][]byte
-	if err == nil {
-		keys, err = k.allLeasedKeys(ctx, &answer.Leases[0])
-	}
-	if err != nil {
-		c.abort(ctx)
-		return 0, 0, err
-	}
-	p := planned{effects: make(map[hot.Shard][]hot.Effect), ended: id, onlyDue: onlyDue}
-	for i, key := range keys {
-		owner := c.m.owner(key)
-		p.effects[owner] = append(p.effects[owner], hot.Effect{Sub: i, Deleted: true, Key: key})
-	}
-	return c.plan(ctx, p)
-}
-
-// ExpireLeases implements API.
-func (k *Keyspace) ExpireLeases(ctx context.Context) (revoked int, next time.Duration, err error) {
-	answer, err := k.callLease(ctx, hot.DueLeases(expiriesMax), true)
-	if err != nil {
-		return 0, 0, err
-	}
-	// All at once, so that they share a call or two, between which others have their turn.
-	failures := make([]error, len(answer.Leases))
-	var revoking sync.WaitGroup
-	for i, l := range answer.Leases {
-		revoking.Go(func() {
-			// Someone else may have revoked or renewed it meanwhile.
-			if _, err := k.revoke(ctx, l.ID, true); err != nil && !errors.Is(err, ErrLeaseNotFound) {
-				failures[i] = fmt.Errorf("expire lease %x: %w", l.ID, err)
-			}
-		})
-	}
-	revoking.Wait()
-	for _, failure := range failures {
-		if failure == nil {
-			revoked++
-		}
-	}
-	if err := errors.Join(failures...); err != nil {
-		return revoked, 0, err
-	}
-	return revoked, answer.NextDue, nil
 }

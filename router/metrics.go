@@ -17,6 +17,8 @@ type metrics struct {
 	bytes, keys, unstamped *prometheus.GaugeVec
 	// across counts transactions over several shards, settled what others had left.
 	across, settled prometheus.Counter
+	// tooMany counts transactions that would have deleted too many keys.
+	tooMany prometheus.Counter
 }
 
 func newMetrics(registry prometheus.Registerer) (metrics, error) {
@@ -35,13 +37,14 @@ func newMetrics(registry prometheus.Registerer) (metrics, error) {
 		keys:      gauge("tierd_shard_keys", "Live keys of each shard at the last look."),
 		unstamped: gauge("tierd_shard_unstamped", "Positions of each shard that have a revision its index did not show at the last look."),
 		across:    counter("tierd_transactions_across_total", "Transactions over several shards that this frontend committed."),
+		tooMany:   counter("tierd_deletions_refused_total", "Transactions refused because they would delete too many keys."),
 		settled:   counter("tierd_tokens_settled_total", "Locks and plans of others that this frontend ended or carried out."),
 	}
 	if registry == nil {
 		return m, nil
 	}
 	var failures []error
-	for _, c := range []prometheus.Collector{m.batches, m.bytes, m.keys, m.unstamped, m.across, m.settled} {
+	for _, c := range []prometheus.Collector{m.batches, m.bytes, m.keys, m.unstamped, m.across, m.tooMany, m.settled} {
 		failures = append(failures, registry.Register(c))
 	}
 	if err := errors.Join(failures...); err != nil {

@@ -23,20 +23,24 @@ type spread struct {
 
 func openFleet(t testing.TB, server *hot.Server, member uint64, step func(string)) *router.Keyspace {
 	t.Helper()
+	return openFleetWith(t, server, router.Settings{MemberID: member, QuotaBytes: 1 << 30, Step: step})
+}
+
+func openFleetWith(t testing.TB, server *hot.Server, settings router.Settings) *router.Keyspace {
+	t.Helper()
 	endpoint, err := hot.ParseEndpoint(server.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
 	client := endpoint.NewClient()
 	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
-	fleet, err := hot.NewFleet(hot.Settings{Keyspace: "test", MemberID: member, RecordCacheBytes: 1 << 20},
+	fleet, err := hot.NewFleet(hot.Settings{Keyspace: "test", MemberID: settings.MemberID, RecordCacheBytes: 1 << 20},
 		hot.Components{Redis: client, Logger: logger, Random: rand.Reader})
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := router.Open(t.Context(), router.Settings{
-		Keyspace: "test", Name: fmt.Sprintf("m%d", member), MemberID: member, QuotaBytes: 1 << 30, RequestTimeout: 7 * time.Second, Step: step,
-	}, router.Components{Fleet: fleet, Logger: logger, Random: rand.Reader})
+	settings.Keyspace, settings.Name, settings.RequestTimeout = "test", fmt.Sprintf("m%d", settings.MemberID), 7*time.Second
+	k, err := router.Open(t.Context(), settings, router.Components{Fleet: fleet, Logger: logger, Random: rand.Reader})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,6 +67,13 @@ func openSpread(t testing.TB, frontends int) spread {
 	for i := range frontends {
 		s.keyspaces = append(s.keyspaces, openFleet(t, server, uint64(i+1), nil))
 	}
+	s.spread(t)
+	return s
+}
+
+// spread moves keys from b on to another shard, and those from m on to another Redis.
+func (s spread) spread(t testing.TB) {
+	t.Helper()
 	k := s.keyspaces[0]
 	other, _ := startRedis(t)
 	second, err := k.AddEndpoint(t.Context(), other.URL())
@@ -78,7 +89,6 @@ func openSpread(t testing.TB, frontends int) spread {
 			t.Fatal(err)
 		}
 	}
-	return s
 }
 
 func get(t testing.TB, k *router.Keyspace, key, end string, at int64) *pb.RangeResponse {

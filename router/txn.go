@@ -67,6 +67,14 @@ func single(op *pb.RequestOp) *pb.TxnRequest {
 // keys is one call; any other is evaluated here on the state at one revision and
 // committed on the condition that what it read has not changed since.
 func (k *Keyspace) Txn(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, error) {
+	resp, err := k.txn(ctx, r)
+	if errors.Is(err, ErrTooManyKeys) {
+		k.metrics.tooMany.Inc()
+	}
+	return resp, err
+}
+
+func (k *Keyspace) txn(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, error) {
 	if readOnly(r) {
 		return k.evaluateOnly(ctx, r, 0)
 	}

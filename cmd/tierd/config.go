@@ -35,6 +35,8 @@ const (
 type config struct {
 	Name, DataDir, Keyspace string
 	QuotaBytes              int64
+	// DeletesMax is router.Settings'.
+	DeletesMax int
 	// RecordCacheBytes bounds the records kept in memory after they were read.
 	RecordCacheBytes int64
 	Compaction       compact.Settings

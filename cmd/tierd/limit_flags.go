@@ -7,12 +7,14 @@ import (
 
 	"github.com/tierd/tierd/functions/endpoint"
 	"github.com/tierd/tierd/functions/watch"
+	"github.com/tierd/tierd/router"
 )
 
 // limitFlags are the settings of what clients may make a frontend hold, see
 // docs/limits.md.
 type limitFlags struct {
 	requests, streams, watches, connections, perAddress int
+	deletes                                             int
 	bytes                                               int64
 }
 
@@ -20,6 +22,7 @@ type limitFlags struct {
 func (f *limitFlags) register(fs *pflag.FlagSet) {
 	fs.IntVar(&f.requests, "max-inflight-requests", endpoint.MaxInFlightRequestsDefault, "most calls under way at once, streams aside; further ones are refused; 0 means no limit")
 	fs.Int64Var(&f.bytes, "max-inflight-bytes", 0, "most memory for requests and answers under way, in bytes; calls that need more are refused; 0 means 1 GiB, or a quarter of the container's memory if that is less; less than 0 no limit")
+	fs.IntVar(&f.deletes, "max-deleted-keys", router.DeletesMaxDefault, "most keys that the ranges of one transaction may delete; larger ones are refused; 0 means no limit, and everybody waits for large ones")
 	fs.IntVar(&f.streams, "max-streams", endpoint.MaxStreamsOpenDefault, "most streams open at once (watches, keep-alives, snapshots, waiting locks); further ones are refused; 0 means no limit")
 	fs.IntVar(&f.watches, "max-watches-per-stream", watch.WatchesMaxDefault, "most watches of one watch stream; further ones are refused; 0 means no limit")
 	fs.IntVar(&f.connections, "max-connections", endpoint.MaxConnectionsDefault, "most connections of clients; further ones are closed; 0 means no limit")
@@ -44,6 +47,9 @@ func (f *limitFlags) check(c *config) error {
 		if *l.field = l.value; l.value == 0 {
 			*l.field = -1
 		}
+	}
+	if c.DeletesMax = f.deletes; f.deletes < 0 {
+		return usage("--max-deleted-keys must not be negative, not %d", f.deletes)
 	}
 	limits.InFlightBytes = f.bytes
 	return nil

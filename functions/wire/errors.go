@@ -47,6 +47,7 @@ var table = [...]row{
 	{router.ErrLeaseExists, rpctypes.ErrGRPCLeaseExist, false},
 	{router.ErrLeaseTTLTooLarge, rpctypes.ErrGRPCLeaseTTLTooLarge, false},
 	{router.ErrNoSpace, rpctypes.ErrGRPCNoSpace, false},
+	{router.ErrTooManyKeys, rpctypes.ErrGRPCTooManyOps, false},
 	{router.ErrTooManyRequests, rpctypes.ErrGRPCRequestTooManyRequests, false},
 	{router.ErrUnavailable, rpctypes.ErrGRPCNoLeader, true},
 	{router.ErrStopped, rpctypes.ErrGRPCStopped, false},

@@ -32,6 +32,7 @@ var sentinels = map[string]struct {
 	"ErrLeaseTTLTooLarge": {router.ErrLeaseTTLTooLarge, codes.OutOfRange, "etcdserver: too large lease TTL"},
 	"ErrNoSpace":          {router.ErrNoSpace, codes.ResourceExhausted, "etcdserver: mvcc: database space exceeded"},
 	"ErrCorrupt":          {router.ErrCorrupt, codes.DataLoss, "etcdserver: corrupt cluster"},
+	"ErrTooManyKeys":      {router.ErrTooManyKeys, codes.InvalidArgument, "etcdserver: too many operations in txn request"},
 	"ErrTooManyRequests":  {router.ErrTooManyRequests, codes.ResourceExhausted, "etcdserver: too many requests"},
 	"ErrUnavailable":      {router.ErrUnavailable, codes.Unavailable, "etcdserver: no leader"},
 	"ErrOutcomeUnknown":   {router.ErrOutcomeUnknown, codes.Unavailable, "etcdserver: request timed out"},

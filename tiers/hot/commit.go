@@ -132,6 +132,14 @@ func Revoke(lease int64, onlyDue bool) Operation {
 	return o
 }
 
+// RevokePart deletes some keys of a lease, as many as a transaction may delete, and
+// leaves the lease itself.
+func RevokePart(lease int64, onlyDue bool) Operation {
+	o := Revoke(lease, onlyDue)
+	o.flags |= 2
+	return o
+}
+
 // Transaction is decided and executed in one script call.
 type Transaction struct {
 	// Puts says that some branch puts; such a transaction is refused as a whole
@@ -139,6 +147,9 @@ type Transaction struct {
 	Puts       bool
 	Conditions []Condition
 	Then, Else []Operation
+	// DeletesMax bounds the keys that deletions of spans and revokes may delete together, 0
+	// for no bound.
+	DeletesMax int
 }
 
 // Outcome is what became of a transaction.
@@ -162,6 +173,8 @@ const (
 	OutcomeElsewhere
 	// OutcomeSealed: it compares a value that is sealed, which Redis cannot.
 	OutcomeSealed
+	// OutcomeTooMany: it would delete more than DeletesMax keys.
+	OutcomeTooMany
 )
 
 // OperationResult is what one operation gave.
@@ -381,7 +394,7 @@ func (e *batchEncoder) transaction(t *Transaction) {
 	}
 	for _, ops := range [][]Operation{t.Then, t.Else} {
 		for i := range ops {
-			e.operation(&ops[i])
+			e.operation(&ops[i], t.DeletesMax)
 		}
 	}
 }
@@ -401,7 +414,8 @@ func (e *batchEncoder) condition(c *Condition) {
 	e.instruction(byte(c.target), how, a, b, uint64(c.operand))
 }
 
-func (e *batchEncoder) operation(o *Operation) {
+func (e *batchEncoder) operation(o *Operation, deletesMax int) {
+	number := uint64(o.lease)
 	var a, b int
 	flags := o.flags
 	switch {
@@ -413,10 +427,13 @@ func (e *batchEncoder) operation(o *Operation) {
 		flags, a, b = sealing, e.key(), e.other(value)
 	case o.prefetched():
 		a = e.key()
+	case o.kind == opRevoke:
+		a, b = e.other(nil), e.other(strconv.AppendInt(nil, int64(deletesMax), 10))
 	default:
 		a, b = e.other(o.span.from), e.other(o.span.to)
+		number = uint64(deletesMax)
 	}
-	e.instruction(byte(o.kind), flags, a, b, uint64(o.lease))
+	e.instruction(byte(o.kind), flags, a, b, number)
 }
 
 func (e *batchEncoder) instruction(kind, flags byte, a, b int, number uint64) {

@@ -22,6 +22,7 @@ const (
 	leaseDescribeKeys
 	leaseList
 	leaseDue
+	leaseEnd
 )
 
 // GrantLease creates a lease with a time to live in seconds.
@@ -47,10 +48,13 @@ func ListLeases(from uint64) LeaseCall { return LeaseCall{kind: leaseList, numbe
 
 // Long says that the call may keep Redis busy for milliseconds, so that a batch should
 // hold one of them only.
-func (c LeaseCall) Long() bool { return c.kind >= leaseDescribeKeys }
+func (c LeaseCall) Long() bool { return c.kind >= leaseDescribeKeys && c.kind <= leaseDue }
 
 // DueLeases reads leases that have ended, at most as many as given.
 func DueLeases(most int) LeaseCall { return LeaseCall{kind: leaseDue, number: uint64(most)} }
+
+// EndLease lets a lease end now: it can be revoked as due, and not be renewed.
+func EndLease(lease int64) LeaseCall { return LeaseCall{kind: leaseEnd, lease: lease} }
 
 // What a call on a lease can be refused for.
 var (

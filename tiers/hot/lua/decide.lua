@@ -10,7 +10,7 @@
 
 -- Outcomes of a transaction. AGAIN: it touches what has no revision yet; make it again
 -- when that has one. READ: it would change nothing, and is to be answered by a read.
--- ELSEWHERE: the lease's keys lie on other shards too. 11: it compares a sealed value, which
+-- ELSEWHERE: the lease's keys lie on other shards too. 12: it deletes too many keys. 11: it compares a sealed value, which
 -- only the caller can.
 local THEN, ELSE, LEASE_NOT_FOUND, KEY_NOT_FOUND, NO_SPACE, CHANGED, NOT_DUE = 1, 2, 3, 4, 5, 6, 7
 local AGAIN, READ, ELSEWHERE = 8, 9, 10
@@ -120,6 +120,24 @@ local function lease_exists(lease)
   return lease_known[lease]
 end
 
+-- too_many counts the keys that an operation deletes, and refuses it: for good where its
+-- transaction alone deletes more than most (0: no limit), and till the next call where those before
+-- it in the batch have deleted many. So no call keeps Redis busy for long.
+local function too_many(kind, flags, a, b, lease)
+  local TOO_MANY, BATCH_MAX, count, most = 12, 2048, nil, nil
+  if kind == REVOKE then
+    most = tonumber(ARGV[b])
+    count = call('ZLEXCOUNT', LEASED, '[' .. lease, above(lease))
+    if flags >= 2 then count = math.min(count, most) end
+  else
+    most = parse('>I8', lease)
+    count = call('ZLEXCOUNT', LIVE, lex_bounds(flags % 4, ARGV[a], ARGV[b]))
+  end
+  s.deleting = s.deleting + count
+  if most > 0 and s.deleting > most then return TOO_MANY end
+  if s.deleted > 0 and s.deleted + s.deleting > BATCH_MAX then return AGAIN end
+end
+
 -- check says why an operation cannot be done, before anything is.
 local function check(kind, flags, a, b, lease)
   local key = ARGV[a]
@@ -132,8 +150,9 @@ local function check(kind, flags, a, b, lease)
     if not lease_exists(lease) then return LEASE_NOT_FOUND end
     local now = now_ms()
     if #call('ZRANGEBYLEX', SHARERS, '[' .. lease, above(lease), 'LIMIT', 0, 1) > 0 then return ELSEWHERE end
-    if flags == 1 and lease_end(call('HGET', LEASES, lease), s.recovered, now) > now then return NOT_DUE end
+    if flags % 2 == 1 and lease_end(call('HGET', LEASES, lease), s.recovered, now) > now then return NOT_DUE end
   end
+  if kind >= DELETE_RANGE then return too_many(kind, flags, a, b, lease) end
 end
 
 -- covered gives the keys of a span that are alive, those that this transaction
@@ -156,6 +175,11 @@ local function execute(kind, flags, a, b, lease)
   if kind == GET then return get(ARGV[a]) end
   if kind == DELETE then return delete_all({ ARGV[a] }, flags >= 4) end
   if kind == DELETE_RANGE then return delete_all(covered(flags % 4, ARGV[a], ARGV[b]), flags >= 4) end
+  if flags >= 2 then -- a part of the keys only
+    local part = call('ZRANGEBYLEX', LEASED, '[' .. lease, above(lease), 'LIMIT', 0, tonumber(ARGV[b]))
+    for i = 1, #part do part[i] = sub(part[i], 9) end
+    return delete_all(part, false)
+  end
   local keys = leased_keys(lease)
   revoked = true
   dropped = dropped + 1
@@ -170,6 +194,7 @@ local COND_SIZE, OP_SIZE = 14, 14
 local program, at
 
 local function transaction()
+  s.deleted, s.deleting = (s.deleted or 0) + (s.deleting or 0), 0
   local flags, conditions, thens, elses
   flags, conditions, thens, elses, at = parse('>BHHH', program, at)
   local outcome, refusal = THEN, nil

@@ -4,9 +4,10 @@
 -- Kinds: 1 grant (number: time to live in seconds), 2 keep alive, 3 describe,
 --   4 describe with keys, 5 list
 --   leases (number: where to go on, 0 to begin), 6 list leases that are due (number: most
---   of them).
+--   of them), 7 let a lease end now, for good: as it has no time to live, a recovery gives
+--   it none.
 -- Reply: revision ('>I8'), then per call
---   1..4: status ('>B', 0 done, 1 not found, 2 exists, 3 no space), and if done
+--   1..4, 7: status ('>B', 0 done, 1 not found, 2 exists, 3 no space), and if done
 --     granted and remaining time to live ('>I8I8', seconds and milliseconds);
 --     4 also the number of keys and each after its length ('>I4'), and the number of
 --     other shards that may hold keys, and those ('>I4', '>I2');
@@ -19,7 +20,7 @@
 local s, failure = state(ARGV[2])
 if failure then return failure end
 local program, now = ARGV[1], now_ms()
-local GRANT, KEEP_ALIVE, DESCRIBE, DESCRIBE_KEYS, LIST, DUE_LIST = 1, 2, 3, 4, 5, 6
+local GRANT, KEEP_ALIVE, DESCRIBE, DESCRIBE_KEYS, LIST, DUE_LIST, END = 1, 2, 3, 4, 5, 6, 7
 local HORIZON = 60000
 local out = { pack('>I8', s.revision) }
 
@@ -106,6 +107,13 @@ while at <= #program do
     -- As etcd: what has ended cannot be renewed, even if it is not revoked yet.
     if not value or lease_end(value, s.recovered, now) <= now then emit('\1')
     else renew(lease, (parse(LEASE_FORMAT, value))) end
+  elseif kind == END then
+    if call('HEXISTS', LEASES, lease) == 0 then emit('\1')
+    else
+      call('HSET', LEASES, lease, pack(LEASE_FORMAT, 0, now))
+      call('ZADD', DUE, int(now), lease)
+      emit('\0' .. pack('>I8I8', 0, 0))
+    end
   elseif kind == LIST then list(number)
   elseif kind == DUE_LIST then due(number)
   else describe(lease, kind == DESCRIBE_KEYS) end
