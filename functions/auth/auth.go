@@ -137,8 +137,10 @@ func (s *Server) Authenticate(ctx context.Context, r *pb.AuthenticateRequest) (*
 		return err
 	})
 	if err != nil {
+		s.store.metrics.logins.WithLabelValues(loginRefused).Inc()
 		return nil, wire.Error(fmt.Errorf("authenticate: %w", err))
 	}
+	s.store.metrics.logins.WithLabelValues(loginGranted).Inc()
 	return resp, nil
 }
 

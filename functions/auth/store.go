@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"golang.org/x/crypto/bcrypt"
 
@@ -55,6 +56,8 @@ type Components struct {
 	API    API
 	Logger *slog.Logger
 	Now    func() time.Time
+	// Metrics may be nil.
+	Metrics prometheus.Registerer
 }
 
 // Store decides on calls. It keeps the version of the auth data that it has seen last,
@@ -65,6 +68,7 @@ type Store struct {
 	logger    *slog.Logger
 	tokens    provider
 	passwords *passwords
+	metrics   *metrics
 	state     atomic.Pointer[state]
 	// loading lets one goroutine read the auth data, and changing one change them.
 	loading, changing chan struct{}
@@ -87,11 +91,15 @@ func NewStore(settings Settings, components Components) (*Store, error) {
 			"asked", cost, "least", bcrypt.MinCost, "most", bcrypt.MaxCost, "default", bcrypt.DefaultCost)
 		cost = bcrypt.DefaultCost
 	}
-	return &Store{
+	s := &Store{
 		api: components.API, logger: components.Logger, tokens: tokens,
 		passwords: newPasswords(cost, runtime.GOMAXPROCS(0)),
 		loading:   make(chan struct{}, 1), changing: make(chan struct{}, 1),
-	}, nil
+	}
+	if s.metrics, err = newMetrics(components.Metrics, s); err != nil {
+		return nil, fmt.Errorf("auth: %w", err)
+	}
+	return s, nil
 }
 
 // Enabled tells whether authentication is on, by what this frontend has seen last: for what a client is told, not for
@@ -162,12 +170,14 @@ func (s *Store) decide(ctx context.Context, do func(ctx context.Context, st *sta
 		err = do(bound, st)
 		if refused := (refusal{}); errors.As(err, &refused) {
 			if _, err = s.api.ConfirmAuth(bound); err == nil {
+				s.metrics.refused(refused.error)
 				return refused.error
 			}
 		}
 		if !s.outdated(bound, err) {
 			return err
 		}
+		s.metrics.again.Inc()
 		st, err = s.reload(ctx, st)
 	}
 	return fmt.Errorf("auth data have changed %d times meanwhile: %w", attemptsMax, router.ErrTooManyRequests)

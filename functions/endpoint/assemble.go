@@ -16,7 +16,7 @@ import (
 // assemble makes the services of a frontend.
 func assemble(a assembly) (services, error) {
 	api, logger := a.Components.API, a.Components.Logger
-	access, err := auth.NewStore(a.Settings.Auth, auth.Components{API: api, Logger: logger, Now: a.Components.Now})
+	access, err := auth.NewStore(a.Settings.Auth, auth.Components{API: api, Logger: logger, Now: a.Components.Now, Metrics: a.Components.Metrics})
 	if err != nil {
 		return services{}, err
 	}

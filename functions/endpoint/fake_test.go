@@ -163,7 +163,7 @@ type (
 
 func (f *fakeServices) assemble(a assembly) (services, error) {
 	f.client = a.Client
-	access, err := auth.NewStore(a.Settings.Auth, auth.Components{API: a.Components.API, Logger: a.Components.Logger, Now: a.Components.Now})
+	access, err := auth.NewStore(a.Settings.Auth, auth.Components{API: a.Components.API, Logger: a.Components.Logger, Now: a.Components.Now, Metrics: a.Components.Metrics})
 	if err != nil {
 		return services{}, err
 	}
