@@ -230,8 +230,10 @@ type planned struct {
 	// leases are those whose keys the new shard holds; moveText what the move is known as.
 	leases   []int64
 	moveText string
-	// auth is a change of auth data; next is then the current map.
-	auth []hot.AuthField
+	// auth is a change of auth data; next is then the current map. again says that it is the
+	// current map, with nothing else.
+	auth  []hot.AuthField
+	again bool
 }
 
 // plan decides: the commit point. What it decides is carried out before it returns, if
@@ -241,7 +243,7 @@ func (c *crossing) plan(ctx context.Context, p planned) (hot.Outcome, Revision, 
 	defer func() { <-c.k.crossing }()
 	request := hot.PlanRequest{
 		Token: c.token, Epoch: c.m.epoch, Home: hot.PackEffects(p.effects[hot.HomeShard]), Ended: p.ended, OnlyDue: p.onlyDue,
-		Puts: p.puts, Quota: c.k.quota(c.k.home), Writes: len(p.effects) > 0, MoveText: p.moveText, Auth: p.auth,
+		Puts: p.puts, Quota: c.k.quota(c.k.home), Writes: len(p.effects) > 0, MoveText: p.moveText, Auth: p.auth, Again: p.again,
 	}
 	parts, err := c.parts(ctx, &p, &request)
 	if err != nil {

@@ -119,7 +119,7 @@ func (k *Keyspace) bind(ctx context.Context) error {
 			return err
 		}
 		next := c.m.succeeded()
-		outcome, _, err := c.plan(ctx, planned{next: &next})
+		outcome, _, err := c.plan(ctx, planned{next: &next, again: true})
 		if err != nil && !errors.Is(err, errBeginAgain) {
 			return err
 		}

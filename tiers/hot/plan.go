@@ -199,6 +199,9 @@ type PlanRequest struct {
 	Writes bool
 	// MoveText is what the move is known as that the plan ends, "" for none.
 	MoveText string
+	// Again says that Map says what the version before says, and takes its place: only the
+	// epoch is another.
+	Again bool
 	// Auth is a change of auth data, empty for none. Map is then the current one.
 	Auth []AuthField
 }
@@ -234,7 +237,7 @@ func (c *Client) Plan(ctx context.Context, r PlanRequest) (Outcome, Revision, er
 		return 0, 0, fmt.Errorf("plan: %w", err)
 	}
 	reply, err := c.read(ctx, scriptPlan, nil, string(r.Token), int64(r.Epoch), notNil(participants), home, notNil(leases),
-		ended, flag(r.OnlyDue), notNil(r.Parts), notNil(r.Map), flag(r.HomeGives), flag(r.Puts), r.Quota, flag(r.Writes), r.MoveText, PackAuth(r.Auth))
+		ended, flag(r.OnlyDue), notNil(r.Parts), notNil(r.Map), flag(r.HomeGives), flag(r.Puts), r.Quota, flag(r.Writes), r.MoveText, PackAuth(r.Auth), flag(r.Again))
 	if err != nil {
 		return 0, 0, err
 	}
