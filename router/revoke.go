@@ -43,6 +43,7 @@ func (k *Keyspace) revokeInParts(ctx context.Context, id int64, onlyDue bool) (R
 			return 0, err
 		}
 	}
+	ctx = withoutAuth(ctx) // it has taken effect
 	for ctx.Err() == nil {
 		_, err := k.commit(ctx, &hot.Transaction{Then: []hot.Operation{hot.RevokePart(id, true)}})
 		if errors.Is(err, errAcross) {
@@ -83,6 +84,7 @@ func (k *Keyspace) revokeAcross(ctx context.Context, id int64, onlyDue bool) (Re
 			continue
 		case err == nil && outcome == hot.OutcomeTooMany:
 			onlyDue = true // the lease has ended, and some of its keys are gone
+			ctx = withoutAuth(ctx)
 			continue
 		case err != nil:
 			return 0, err

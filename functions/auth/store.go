@@ -198,7 +198,7 @@ func (s *Store) outdated(bound context.Context, err error) bool {
 	}
 	for _, told := range [...]error{
 		router.ErrCompacted, router.ErrFutureRevision, router.ErrKeyNotFound, router.ErrNoSpace,
-		router.ErrLeaseNotFound, router.ErrLeaseExists, router.ErrLeaseTTLTooLarge,
+		router.ErrLeaseNotFound, router.ErrLeaseExists, router.ErrLeaseTTLTooLarge, router.ErrTooManyKeys,
 	} {
 		if errors.Is(err, told) {
 			_, changed := s.api.ConfirmAuth(bound)
