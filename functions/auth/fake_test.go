@@ -41,6 +41,8 @@ type keyspace struct {
 	told error
 	// afterwards, if set, runs when a put has taken effect.
 	afterwards func()
+	// reading, if set, gets a channel for each reading of the auth data: how it ends.
+	reading chan chan error
 	// broken is what reading the auth data answers.
 	broken error
 }
@@ -76,6 +78,13 @@ func (k *keyspace) pass(d time.Duration) {
 }
 
 func (k *keyspace) AuthData(context.Context) (router.AuthData, error) {
+	if k.reading != nil {
+		how := make(chan error)
+		k.reading <- how
+		if err := <-how; err != nil {
+			return router.AuthData{}, err
+		}
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return router.AuthData{Version: k.data.Version, Fields: maps.Clone(k.data.Fields)}, k.broken

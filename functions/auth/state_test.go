@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -56,6 +57,42 @@ func TestAuthDataOutOfReach(t *testing.T) {
 	}
 	k.broken = nil
 	must(t, second(f.guard.Put(t.Context(), &pb.PutRequest{Key: []byte("a")})))
+}
+
+// TestReadingsAreShared: those who need the auth data at once share a reading and its
+// failure, but not that who reads has gone away.
+func TestReadingsAreShared(t *testing.T) {
+	t.Parallel()
+	k := newKeyspace()
+	k.reading = make(chan chan error)
+	f := newFrontend(t, k, nil)
+	gone, leave := context.WithCancel(t.Context())
+	results := make(chan error)
+	get := func(ctx context.Context) { results <- second(f.guard.Range(ctx, &pb.RangeRequest{Key: []byte("a")})) }
+	go get(gone)
+	first := <-k.reading
+	go get(t.Context())
+	leave()
+	first <- gone.Err()
+	if err := <-results; !errors.Is(err, context.Canceled) {
+		t.Errorf("of who went away: %v", err)
+	}
+	again := <-k.reading
+	go get(t.Context())
+	again <- router.ErrUnavailable
+	if err := <-results; !errors.Is(err, router.ErrUnavailable) {
+		t.Errorf("of who stayed: %v", err)
+	}
+	// The third has shared that failure, or asks for itself.
+	select {
+	case err := <-results:
+		if !errors.Is(err, router.ErrUnavailable) {
+			t.Errorf("of who came last: %v", err)
+		}
+	case last := <-k.reading:
+		last <- nil
+		must(t, <-results)
+	}
 }
 
 // Users that another etcd's file brought have no field of their own since when their

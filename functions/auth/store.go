@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -70,8 +71,11 @@ type Store struct {
 	passwords *passwords
 	metrics   *metrics
 	state     atomic.Pointer[state]
-	// loading lets one goroutine read the auth data, and changing one change them.
-	loading, changing chan struct{}
+	// loading is the reading under way, nil if there is none; loadMu guards it.
+	loadMu  sync.Mutex
+	loading *load
+	// changing lets one goroutine change the auth data.
+	changing chan struct{}
 	// waiting counts the changes that wait or are under way.
 	waiting atomic.Int64
 }
@@ -94,7 +98,7 @@ func NewStore(settings Settings, components Components) (*Store, error) {
 	s := &Store{
 		api: components.API, logger: components.Logger, tokens: tokens,
 		passwords: newPasswords(cost, runtime.GOMAXPROCS(0)),
-		loading:   make(chan struct{}, 1), changing: make(chan struct{}, 1),
+		changing:  make(chan struct{}, 1),
 	}
 	if s.metrics, err = newMetrics(components.Metrics, s); err != nil {
 		return nil, fmt.Errorf("auth: %w", err)
@@ -107,41 +111,6 @@ func NewStore(settings Settings, components Components) (*Store, error) {
 func (s *Store) Enabled(ctx context.Context) (bool, error) {
 	st, err := s.current(ctx)
 	return err == nil && st.enabled, err
-}
-
-// current is the state to decide on: the one seen last.
-func (s *Store) current(ctx context.Context) (*state, error) {
-	if st := s.state.Load(); st != nil {
-		return st, nil
-	}
-	return s.reload(ctx, nil)
-}
-
-// reload reads the auth data, unless somebody else has since old was found to be out
-// of date.
-func (s *Store) reload(ctx context.Context, old *state) (*state, error) {
-	select {
-	case s.loading <- struct{}{}:
-		defer func() { <-s.loading }()
-	case <-ctx.Done():
-		return nil, fmt.Errorf("read auth data: %w", ctx.Err())
-	}
-	if st := s.state.Load(); st != old {
-		return st, nil
-	}
-	data, err := s.api.AuthData(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read auth data: %w", err)
-	}
-	st, err := parse(data)
-	if err != nil {
-		return nil, err
-	}
-	s.state.Store(st)
-	if old != nil && old.enabled != st.enabled {
-		s.logger.Info("authentication was switched", "enabled", st.enabled, "auth_revision", st.revision)
-	}
-	return st, nil
 }
 
 // refusal is an error that was decided on a state alone.
