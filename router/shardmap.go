@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -75,8 +76,8 @@ func readMap(versions []hot.MapVersion, texts map[string]string) (*shardMap, err
 		if err := json.Unmarshal(v.Text, &next.mapCard); err != nil {
 			return nil, fmt.Errorf("decode the shard map of epoch %d: %w", v.Epoch, err)
 		}
-		if len(next.Ranges) == 0 || len(next.Ranges[0].From) != 0 {
-			return nil, fmt.Errorf("decode the shard map of epoch %d: it does not begin with the first key", v.Epoch)
+		if err := next.check(); err != nil {
+			return nil, fmt.Errorf("decode the shard map of epoch %d: %w", v.Epoch, err)
 		}
 		if next.AfterFirst && len(m.versions) == 0 {
 			m.versions = append(m.versions, mapVersion{epoch: firstEpoch, mapCard: first})
@@ -99,6 +100,23 @@ func readMap(versions []hot.MapVersion, texts map[string]string) (*shardMap, err
 		m.endpoints[id] = card
 	}
 	return m, nil
+}
+
+// check refuses a version that no program has written, by which keys would be looked for where
+// they are not.
+func (c *mapCard) check() error {
+	if len(c.Ranges) == 0 || len(c.Ranges[0].From) != 0 {
+		return errors.New("it does not begin with the first key")
+	}
+	for i, r := range c.Ranges {
+		if i > 0 && bytes.Compare(c.Ranges[i-1].From, r.From) >= 0 {
+			return fmt.Errorf("the range from %q does not come after the one from %q", r.From, c.Ranges[i-1].From)
+		}
+		if _, placed := c.Places[r.Shard]; !placed {
+			return fmt.Errorf("shard %d has the range from %q and no place", r.Shard, r.From)
+		}
+	}
+	return nil
 }
 
 // firstEpoch is that of a map that was never changed.

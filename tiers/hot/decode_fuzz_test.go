@@ -56,6 +56,10 @@ func replies() []func(d *decoder) {
 	all := []func(d *decoder){
 		func(d *decoder) { d.event() },
 		func(d *decoder) { d.transaction(transaction) },
+		func(d *decoder) { d.entry() },
+		func(d *decoder) { d.journalEntry() },
+		func(d *decoder) { d.cuts(d.length()) },
+		func(d *decoder) { _, _ = d.archiveProgress() },
 	}
 	for _, call := range calls {
 		all = append(all, func(d *decoder) { d.leaseResult(call) })
@@ -84,5 +88,46 @@ func FuzzReplies(f *testing.F) {
 		if len(d.rest) > before {
 			t.Fatalf("%d bytes left of %d", len(d.rest), before)
 		}
+	})
+}
+
+// FuzzMap: whatever the hash of the shard map holds is a map's versions and texts, or an error.
+func FuzzMap(f *testing.F) {
+	f.Add("2", "17:{}", "endpoint:1", "{}")
+	f.Add("-1", "x", "", "")
+	f.Add("9223372036854775808", "1:", "move", "{}")
+	f.Fuzz(func(t *testing.T, name, text, other, otherText string) {
+		all := map[string]string{name: text, other: otherText}
+		versions, texts, err := parseMap(all)
+		if err == nil && len(versions)+len(texts) != len(all) {
+			t.Fatalf("%q is %v and %v", all, versions, texts)
+		}
+	})
+}
+
+// FuzzAuthChange: a change of auth data is taken for what packs to it, or refused.
+func FuzzAuthChange(f *testing.F) {
+	f.Add(PackAuth([]AuthField{{Name: "user:root", Value: []byte("value")}, {Name: "role:x", Removed: true}}))
+	f.Add([]byte{0, 0, 0, 1, 2, 0, 0, 0, 0, 'a'})
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 1, 0xff, 0xff, 0xff, 0xff})
+	f.Fuzz(func(t *testing.T, packed []byte) {
+		fields, err := UnpackAuth(packed)
+		if err == nil && !bytes.Equal(PackAuth(fields), packed) {
+			t.Fatalf("%x is taken for %+v", packed, fields)
+		}
+	})
+}
+
+// FuzzCheck: what INFO says never ends the process; a server that says too little is refused.
+func FuzzCheck(f *testing.F) {
+	f.Add("redis_version:7.0.15\r\nrole:master\r\n")
+	f.Add("valkey_version:8.0.1\nredis_version:7.2.4\ncluster_enabled:1\n")
+	f.Add(":\n::\nredis_version:\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		info := parseInfo(text)
+		if report, err := checkVersion(info); err == nil && report.Version == "" {
+			t.Fatalf("%q is fit", text)
+		}
+		_ = checkRole(info, false) // an answer either way
 	})
 }
