@@ -10,6 +10,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/authpb"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -79,6 +81,35 @@ func FuzzLine(f *testing.F) {
 		}
 		if !strings.HasPrefix(string(key), got) || told.Bytes == 0 && got != string(key) || told.Bytes != 0 && told.Bytes != len(key) {
 			t.Fatalf("%q is told as %s", key, line)
+		}
+	})
+}
+
+// FuzzDescribe: no request makes the description fail, or the line too long, whichever message
+// its bytes are taken for.
+func FuzzDescribe(f *testing.F) {
+	kinds := []proto.Message{
+		&pb.TxnRequest{}, &pb.RangeRequest{}, &pb.PutRequest{}, &pb.DeleteRangeRequest{}, &pb.WatchRequest{}, &pb.WatchCreateRequest{}, &pb.LeaseGrantRequest{},
+		&pb.AlarmRequest{}, &pb.AuthRoleGrantPermissionRequest{}, &pb.AuthUserAddRequest{}, &v3lockpb.LockRequest{}, &v3electionpb.ProclaimRequest{},
+	}
+	txn, err := proto.Marshal(&pb.TxnRequest{Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte("k")}}}, {}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	for kind := range kinds {
+		f.Add(uint8(kind), txn)
+		f.Add(uint8(kind), []byte{0x0a, 0x02, 0x0a, 0x00})
+	}
+	f.Fuzz(func(t *testing.T, kind uint8, data []byte) {
+		const bytesMax = 64 << 10
+		request := kinds[int(kind)%len(kinds)].ProtoReflect().New().Interface()
+		if proto.Unmarshal(data, request) != nil {
+			return
+		}
+		e := &Entry{Event: EventCall, Request: Describe(request)}
+		IsRead(pb.KV_Txn_FullMethodName, request)
+		if line := e.appendTo(nil); len(line) > bytesMax || !json.Valid(line) {
+			t.Fatalf("%d bytes: %.1000s", len(line), line)
 		}
 	})
 }
