@@ -154,9 +154,13 @@ func (s *Store) mended(source *source) {
 }
 
 // Watch looks at the files at an interval until ctx ends, so that logs and metrics tell of them
-// even while nobody asks for them, and calls changed, which may be nil, after each change.
+// even while nobody asks for them. It calls changed, which may be nil, after each change, and once at the beginning for those
+// before.
 func (s *Store) Watch(ctx context.Context, interval time.Duration, changed func()) {
 	last := s.Current()
+	if changed != nil {
+		changed()
+	}
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {

@@ -273,6 +273,7 @@ func TestWatch(t *testing.T) {
 		defer close(done)
 		p.store.Watch(ctx, time.Millisecond, func() { changed <- struct{}{} })
 	}()
+	<-changed // the beginning
 	p.authority.Server("server")
 	<-changed
 	cancel()
@@ -323,5 +324,24 @@ func TestSelfSigned(t *testing.T) {
 	}
 	if _, made, err = certs.SelfSigned(dir, nil, time.Hour, now.Add(2*time.Hour)); err != nil || !made {
 		t.Errorf("one that has expired was kept (%v), %v", !made, err)
+	}
+}
+
+// The document lists every series.
+func TestEverySeriesIsDocumented(t *testing.T) {
+	t.Parallel()
+	p := open(t)
+	doc, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	families, err := p.registry.Gather()
+	if err != nil || len(families) != 3 {
+		t.Fatalf("%d series, %v", len(families), err)
+	}
+	for _, family := range families {
+		if !bytes.Contains(doc, []byte("`"+family.GetName()+"`")) {
+			t.Errorf("%s is not in docs/metrics.md", family.GetName())
+		}
 	}
 }

@@ -104,7 +104,7 @@ func (l *load) await(t *testing.T) {
 // connection ends but those of a certificate that is revoked, and no client is refused that should not be.
 func TestRotation(t *testing.T) {
 	t.Parallel()
-	f := start(t, cluster.FrontendOptions{})
+	f := start(t, cluster.FrontendOptions{Race: true})
 	files := f.files()
 	next := pki.New(t, t.TempDir(), "next")
 	both := f.authority.Pool()
