@@ -38,7 +38,8 @@ func (l *commitLane) append(ctx context.Context, epoch hot.Epoch, batch []*commi
 	l.s.mu.Lock()
 	stamp := l.s.ahead
 	l.s.mu.Unlock()
-	reply, err := l.s.client.Append(ctx, l.lane, epoch, l.k.quota(l.s), stamp, transactions)
+	full := l.full
+	reply, err := l.s.client.Append(ctx, l.lane, epoch, l.room(), stamp, transactions)
 	if err != nil {
 		return nil, err
 	}
@@ -47,6 +48,10 @@ func (l *commitLane) append(ctx context.Context, epoch hot.Epoch, batch []*commi
 	a := appended{incarnation: reply.Incarnation, size: len(batch)}
 	for i, it := range batch {
 		r := &reply.Results[i]
+		if full && r.Outcome == hot.OutcomeNoSpace { // only this shard's Redis has no memory: no alarm
+			it.finish(committed{}, ErrNoSpace)
+			continue
+		}
 		switch r.Outcome {
 		case hot.OutcomeThen, hot.OutcomeElse:
 			a.add(i, it, hot.Position(r.Revision), r)

@@ -65,7 +65,7 @@ func (k *Keyspace) care(ctx context.Context) error {
 		k.metrics.show(hot.HomeShard, home.Bytes, home.Keys, 0)
 	}
 	k.sizes.Store(all)
-	return errors.Join(append(failures, unsettled, k.careForHistory(ctx))...)
+	return errors.Join(append(failures, unsettled, k.careForHistory(ctx), k.careForSpace(ctx))...)
 }
 
 // noteService logs, once, that a shard has gone out of service or is back. Only what looks

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/tierd/tierd/tiers/hot"
 )
@@ -46,6 +45,9 @@ type commitLane struct {
 	k    *Keyspace
 	s    *shard
 	lane *hot.Lane
+	// full says that Redis had no memory for the last call: the next one puts nothing, so
+	// that what makes room is done.
+	full bool
 }
 
 // serve commits a batch, finds out what became of it if the reply is lost, and
@@ -77,7 +79,7 @@ func (l *commitLane) call(ctx context.Context, epoch hot.Epoch, batch []*commitI
 	if !l.s.home() {
 		return l.append(ctx, epoch, batch, transactions)
 	}
-	results, err := l.s.client.Commit(ctx, l.lane, epoch, l.k.quota(l.s), transactions)
+	results, err := l.s.client.Commit(ctx, l.lane, epoch, l.room(), transactions)
 	if err != nil {
 		return nil, err
 	}
@@ -90,6 +92,18 @@ func (l *commitLane) call(ctx context.Context, epoch hot.Epoch, batch []*commitI
 		it.finish(committed{TransactionResult: results[i]}, nil)
 	}
 	return rest, nil
+}
+
+// nothing is the quota of a call that may put nothing, below what any shard holds.
+const nothing = -1 << 50
+
+// room is the quota for the next call.
+func (l *commitLane) room() int64 {
+	if l.full {
+		l.full = false
+		return nothing
+	}
+	return max(l.k.quota(l.s), 0)
 }
 
 func (l *commitLane) ready() error {
@@ -117,6 +131,9 @@ func (l *commitLane) failed(ctx context.Context, batch []*commitItem, err error)
 		return l.goOn(ctx, batch, l.k.awaitUnlocked(ctx, locked.Token), err)
 	case errors.As(err, &unstamped):
 		return l.goOn(ctx, batch, l.s.unstamped(ctx, err), err)
+	case errors.Is(err, hot.ErrOutOfMemory) && ctx.Err() == nil:
+		l.full = true
+		return batch
 	case errors.Is(err, hot.ErrScript):
 		l.k.logger.Error("a commit failed inside its script", "shard", int(l.s.id), "transactions", len(batch), "cause", err)
 		l.lane = nil
@@ -247,16 +264,6 @@ func (k *Keyspace) refused(ctx context.Context, s *shard, o hot.Outcome) error {
 		return k.noSpace(ctx)
 	}
 	return nil
-}
-
-// noSpace raises the alarm that goes with a refused write, unless it is up.
-func (k *Keyspace) noSpace(ctx context.Context) error {
-	raising, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	if err := k.raise(raising, Alarm{MemberID: k.settings.MemberID, Type: alarmNoSpace}, k.hot.RaiseFirstAlarm); err != nil {
-		return errors.Join(ErrNoSpace, err)
-	}
-	return ErrNoSpace
 }
 
 // translate turns a failure of the hot tier into this package's errors.

@@ -52,6 +52,9 @@ type Settings struct {
 	// call keeps Redis busy for long; 0 for no bound. The keys of a lease that has more go
 	// in several transactions.
 	DeletesMax int
+	// KeepNoSpace leaves the NOSPACE alarm up, as etcd, until somebody lowers it. Otherwise
+	// it goes when there is room again.
+	KeepNoSpace bool
 	// Unlisted says that a tool opens the keyspace: it is not in the member list.
 	Unlisted bool
 	// Step, if set, is told of each step of a change over several shards as it is done;
@@ -122,7 +125,10 @@ type Keyspace struct {
 	// keptBack says that a hold has kept compacted revisions from being dropped.
 	keptBack atomic.Bool
 	// short says that a Redis has little memory left, as far as it was asked.
-	short     atomic.Bool
+	short atomic.Bool
+	// roomy counts the looks in a row that found room while the NOSPACE alarm was up; it belongs to
+	// careLoop.
+	roomy     int
 	newestCut atomic.Pointer[string]
 	// summary is what the last heartbeat answered.
 	summary   atomic.Pointer[hot.Summary]

@@ -56,6 +56,9 @@ func (k *Keyspace) serveLeases(batch []*leaseItem) {
 		calls[i], epoch = it.request.LeaseCall, min(epoch, it.request.epoch)
 	}
 	revision, results, err := k.hot.Leases(ctx, epoch, calls)
+	if errors.Is(err, hot.ErrOutOfMemory) && k.raiseNoSpace(ctx) == nil {
+		revision, results, err = k.hot.Leases(ctx, epoch, calls) // keep-alives are done then
+	}
 	if err != nil {
 		failAll(batch, translate(err))
 		return

@@ -17,6 +17,8 @@ type metrics struct {
 	bytes, keys, unstamped *prometheus.GaugeVec
 	// across counts transactions over several shards, settled what others had left.
 	across, settled prometheus.Counter
+	// noSpace counts writes refused for want of space.
+	noSpace prometheus.Counter
 	// tooMany counts transactions that would have deleted too many keys.
 	tooMany prometheus.Counter
 }
@@ -37,6 +39,7 @@ func newMetrics(registry prometheus.Registerer) (metrics, error) {
 		keys:      gauge("tierd_shard_keys", "Live keys of each shard at the last look."),
 		unstamped: gauge("tierd_shard_unstamped", "Positions of each shard that have a revision its index did not show at the last look."),
 		across:    counter("tierd_transactions_across_total", "Transactions over several shards that this frontend committed."),
+		noSpace:   counter("tierd_no_space_total", "Writes refused because the keyspace is at its quota or Redis out of memory."),
 		tooMany:   counter("tierd_deletions_refused_total", "Transactions refused because they would delete too many keys."),
 		settled:   counter("tierd_tokens_settled_total", "Locks and plans of others that this frontend ended or carried out."),
 	}
@@ -44,7 +47,7 @@ func newMetrics(registry prometheus.Registerer) (metrics, error) {
 		return m, nil
 	}
 	var failures []error
-	for _, c := range []prometheus.Collector{m.batches, m.bytes, m.keys, m.unstamped, m.across, m.tooMany, m.settled} {
+	for _, c := range []prometheus.Collector{m.batches, m.bytes, m.keys, m.unstamped, m.across, m.tooMany, m.noSpace, m.settled} {
 		failures = append(failures, registry.Register(c))
 	}
 	if err := errors.Join(failures...); err != nil {

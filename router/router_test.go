@@ -1,6 +1,7 @@
 package router_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -289,9 +290,10 @@ func TestSpaceIsCountedDown(t *testing.T) {
 	}
 }
 
-// TestOutOfMemoryChangesNothing: what Redis refuses for want of memory is refused
-// whole, a revoke of a lease without keys too.
-func TestOutOfMemoryChangesNothing(t *testing.T) {
+// TestOutOfMemory: while Redis has no memory, what puts or grants is refused whole, and raises
+// the NOSPACE alarm; what makes room, or only keeps what is there, is done: deletions, revokes,
+// keep-alives, compactions, heartbeats. When there is memory again, the alarm goes by itself.
+func TestOutOfMemory(t *testing.T) {
 	t.Parallel()
 	_, client := startRedis(t)
 	k := open(t, client, 1)
@@ -303,19 +305,87 @@ func TestOutOfMemoryChangesNothing(t *testing.T) {
 	if err := client.ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := k.LeaseRevoke(t.Context(), lease.ID); !errors.Is(err, router.ErrNoSpace) {
-		t.Errorf("revoke: %v, want ErrNoSpace", err)
+	if _, _, err := k.LeaseKeepAlive(t.Context(), lease.ID); err != nil {
+		t.Errorf("keep-alive: %v", err)
+	}
+	if _, err := k.LeaseRevoke(t.Context(), lease.ID); err != nil {
+		t.Errorf("revoke: %v", err)
 	}
 	if _, err := k.Put(t.Context(), &pb.PutRequest{Key: []byte("a")}); !errors.Is(err, router.ErrNoSpace) {
 		t.Errorf("put: %v, want ErrNoSpace", err)
 	}
+	if _, _, err := k.LeaseGrant(t.Context(), 0, 60); !errors.Is(err, router.ErrNoSpace) {
+		t.Errorf("grant: %v, want ErrNoSpace", err)
+	}
+	if alarms, err := k.Alarms(t.Context()); err != nil || len(alarms) != 1 || alarms[0].Type != pb.AlarmType_NOSPACE {
+		t.Errorf("alarms %v, %v", alarms, err)
+	}
+	if resp, err := k.DeleteRange(t.Context(), &pb.DeleteRangeRequest{Key: []byte("a")}); err != nil || resp.Deleted != 1 {
+		t.Errorf("deletion: %v, %v", resp, err)
+	}
+	if _, err := k.Compact(t.Context(), last+1, true); err != nil {
+		t.Errorf("compaction: %v", err)
+	}
 	if err := client.ConfigSet(t.Context(), "maxmemory", "0").Err(); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := k.LeaseTimeToLive(t.Context(), lease.ID, false); err != nil {
-		t.Errorf("the lease whose revoke was refused: %v", err)
+	if got := putWhenThereIsRoom(t, k, "a"); got != last+2 {
+		t.Errorf("the put took revision %d, want %d", got, last+2)
 	}
-	if current, _, err := k.CurrentRevision(t.Context()); err != nil || current != last {
-		t.Errorf("the keyspace is at %d, %v; want %d", current, err, last)
+	if alarms, err := k.Alarms(t.Context()); err != nil || len(alarms) != 0 {
+		t.Errorf("alarms %v, %v", alarms, err)
 	}
+}
+
+// putWhenThereIsRoom puts a key as soon as that is not refused for want of space any more.
+func putWhenThereIsRoom(t *testing.T, k *router.Keyspace, key string) router.Revision {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		resp, err := k.Put(ctx, &pb.PutRequest{Key: []byte(key)})
+		if err == nil {
+			return router.Revision(resp.Header.Revision)
+		}
+		if !errors.Is(err, router.ErrNoSpace) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestNoSpaceAlarms: the alarm of a full keyspace goes when deletions and a compaction
+// have made room; one that was raised by hand stays.
+func TestNoSpaceAlarms(t *testing.T) {
+	t.Parallel()
+	server, client := startRedis(t)
+	const quota = 40_000
+	k := openFleetWith(t, server, router.Settings{MemberID: 1, QuotaBytes: quota})
+	large := bytes.Repeat([]byte("v"), quota/8)
+	var err error
+	for i := 0; err == nil; i++ {
+		_, err = k.Put(t.Context(), &pb.PutRequest{Key: fmt.Appendf(nil, "k%d", i), Value: large})
+	}
+	if !errors.Is(err, router.ErrNoSpace) {
+		t.Fatal(err)
+	}
+	resp, err := k.DeleteRange(t.Context(), &pb.DeleteRangeRequest{Key: []byte("k"), RangeEnd: []byte("l")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Compact(t.Context(), router.Revision(resp.Header.Revision), true); err != nil {
+		t.Fatal(err)
+	}
+	putWhenThereIsRoom(t, k, "a")
+
+	byHand := router.Alarm{MemberID: 7, Type: pb.AlarmType_NOSPACE}
+	if err := k.RaiseAlarm(t.Context(), byHand); err != nil {
+		t.Fatal(err)
+	}
+	if cleared, err := fleetOn(t, client).Home().ClearAlarm(t.Context(), byte(pb.AlarmType_NOSPACE)); err != nil || len(cleared) > 0 {
+		t.Errorf("an alarm raised by hand: %v, %v", cleared, err)
+	}
+	if _, err := k.DisarmAlarm(t.Context(), byHand); err != nil {
+		t.Fatal(err)
+	}
+	put(t, k, "a", "again")
 }

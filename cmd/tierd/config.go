@@ -35,8 +35,9 @@ const (
 type config struct {
 	Name, DataDir, Keyspace string
 	QuotaBytes              int64
-	// DeletesMax is router.Settings'.
-	DeletesMax int
+	// DeletesMax and KeepNoSpace are router.Settings'.
+	DeletesMax  int
+	KeepNoSpace bool
 	// RecordCacheBytes bounds the records kept in memory after they were read.
 	RecordCacheBytes int64
 	Compaction       compact.Settings

@@ -251,7 +251,7 @@ func (f *frontend) openKeyspace(ctx context.Context) error {
 	}
 	f.keyspace, err = router.Open(ctx, router.Settings{
 		Keyspace: f.config.Keyspace, Name: f.config.Name, ClientURLs: f.config.AdvertiseClientURLs,
-		MemberID: memberID, QuotaBytes: f.config.QuotaBytes, DeletesMax: f.config.DeletesMax, RequestTimeout: requestTimeout,
+		MemberID: memberID, QuotaBytes: f.config.QuotaBytes, DeletesMax: f.config.DeletesMax, KeepNoSpace: f.config.KeepNoSpace, RequestTimeout: requestTimeout,
 		Step: f.config.Step,
 	}, router.Components{Fleet: fleet, Logger: f.logger, Metrics: f.metrics, Random: rand.Reader, Archived: archived, Sealing: f.vault})
 	if err != nil {

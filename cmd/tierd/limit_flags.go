@@ -14,6 +14,7 @@ import (
 // docs/limits.md.
 type limitFlags struct {
 	requests, streams, watches, connections, perAddress int
+	keepNoSpace                                         bool
 	deletes                                             int
 	bytes                                               int64
 }
@@ -23,6 +24,7 @@ func (f *limitFlags) register(fs *pflag.FlagSet) {
 	fs.IntVar(&f.requests, "max-inflight-requests", endpoint.MaxInFlightRequestsDefault, "most calls under way at once, streams aside; further ones are refused; 0 means no limit")
 	fs.Int64Var(&f.bytes, "max-inflight-bytes", 0, "most memory for requests and answers under way, in bytes; calls that need more are refused; 0 means 1 GiB, or a quarter of the container's memory if that is less; less than 0 no limit")
 	fs.IntVar(&f.deletes, "max-deleted-keys", router.DeletesMaxDefault, "most keys that the ranges of one transaction may delete; larger ones are refused; 0 means no limit, and everybody waits for large ones")
+	fs.BoolVar(&f.keepNoSpace, "keep-nospace-alarm", false, "leave the NOSPACE alarm up until it is disarmed, as etcd does, although there is room again")
 	fs.IntVar(&f.streams, "max-streams", endpoint.MaxStreamsOpenDefault, "most streams open at once (watches, keep-alives, snapshots, waiting locks); further ones are refused; 0 means no limit")
 	fs.IntVar(&f.watches, "max-watches-per-stream", watch.WatchesMaxDefault, "most watches of one watch stream; further ones are refused; 0 means no limit")
 	fs.IntVar(&f.connections, "max-connections", endpoint.MaxConnectionsDefault, "most connections of clients; further ones are closed; 0 means no limit")
@@ -51,6 +53,7 @@ func (f *limitFlags) check(c *config) error {
 	if c.DeletesMax = f.deletes; f.deletes < 0 {
 		return usage("--max-deleted-keys must not be negative, not %d", f.deletes)
 	}
+	c.KeepNoSpace = f.keepNoSpace
 	limits.InFlightBytes = f.bytes
 	return nil
 }

@@ -98,10 +98,20 @@ func (c *Client) MarkFound(ctx context.Context, shard Shard) error {
 	return err
 }
 
+// ClearAlarm lowers every member's alarm of a kind if all were raised by RaiseFirstAlarm; it
+// gives those that were up.
+func (c *Client) ClearAlarm(ctx context.Context, kind byte) ([]Alarm, error) {
+	return c.lower(ctx, "clear", Alarm{Kind: kind})
+}
+
 // LowerAlarm lowers an alarm; member 0 means every member's. It gives those that
 // were up. ErrKept for CORRUPT while data is missing.
 func (c *Client) LowerAlarm(ctx context.Context, a Alarm) ([]Alarm, error) {
-	reply, err := c.read(ctx, scriptAlarm, nil, "lower", id8(a.MemberID), int(a.Kind))
+	return c.lower(ctx, "lower", a)
+}
+
+func (c *Client) lower(ctx context.Context, how string, a Alarm) ([]Alarm, error) {
+	reply, err := c.read(ctx, scriptAlarm, nil, how, id8(a.MemberID), int(a.Kind))
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,7 @@
 -- alarm: raises or lowers an alarm.
 --
--- ARGV: 1 'raise', 'raise first' (only if no member's is up), 'lower', 'lost' or
---   'found', 2 member id (8 bytes; all zero when lowering: every member's), 3 type
+-- ARGV: 1 'raise', 'raise first' (only if no member's is up), 'lower', 'clear' (lower
+--   what was raised as first, unless one was by hand), 'lost' or 'found', 2 member id (8 bytes; all zero when lowering: every member's), 3 type
 --   (1 NOSPACE, 2 CORRUPT); for 'lost', which raises CORRUPT for one shard and leaves the
 --   others in service (0, the home shard: everything is refused), 4 shard, 5 reason;
 --   for 'found', which ends that, 4 shard.
@@ -12,6 +12,7 @@ local s, failure = state(nil, true)
 if failure then return failure end
 local action, id, kind = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local NOSPACE = 1
+insist()
 local changed = {}
 
 -- space says whether it is out, for commits on this shard, and counts the changes, for
@@ -51,7 +52,17 @@ if action == 'found' then
   end
   return table.concat(changed)
 end
+-- Who raised an alarm: by hand, or 'auto:' for a refused write, which 'clear' lowers again.
+local by = ''
+if action == 'clear' then
+  local up = call('HGETALL', ALARMS)
+  for i = 1, #up, 2 do
+    if byte(up[i], 9) == kind and sub(up[i + 1], 1, 5) ~= 'auto:' then return '' end
+  end
+  action, id = 'lower', NO_LEASE
+end
 if action == 'raise first' then
+  by = 'auto:'
   local up = call('HKEYS', ALARMS)
   for i = 1, #up do
     if byte(up[i], 9) == kind then return '' end
@@ -60,7 +71,7 @@ if action == 'raise first' then
 end
 if action == 'raise' then
   local name = id .. string.char(kind)
-  if call('HSETNX', ALARMS, name, int(now_ms())) == 1 then changed[1] = name end
+  if call('HSETNX', ALARMS, name, by .. int(now_ms())) == 1 then changed[1] = name end
   if kind == NOSPACE then space(1) end
   if kind ~= NOSPACE then call('HSET', ORDER, 'corrupt', 'the CORRUPT alarm was raised by hand') end
   return table.concat(changed)

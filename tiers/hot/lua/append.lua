@@ -22,6 +22,7 @@ if refused then return refused end
 local meta = call('HMGET', META, 'tail', 'bytes', 'lock')
 if meta[3] then return busy(meta[3]) end
 -- Stamping is not refused when memory is out, and what follows it is not then, either.
+if s.nospace or tonumber(ARGV[3]) < 0 then insist() end
 call('HSET', META, 'tail', meta[1])
 local status, stamped, told = stamp(ARGV[arguments - 3], tonumber(ARGV[arguments - 2]), tonumber(ARGV[arguments - 1]))
 if told then s.nospace = call('HGET', ORDER, 'nospace') end

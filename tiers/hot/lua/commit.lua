@@ -1,6 +1,6 @@
 -- commit: decides and orders a batch of transactions on the home shard.
 --
--- ARGV: 1 lane, 2 sequence number of the call in its lane, 3 quota in bytes,
+-- ARGV: 1 lane, 2 sequence number of the call in its lane, 3 quota in bytes (below 0: nothing may be put, and the rest is done though memory is out),
 --       4 program, 5 number of keys; then the keys, whose entries are prefetched;
 --       then any other strings (values, range bounds); last the epoch.
 -- Reply: revision after the batch, 1 if anything was written ('>I8B'), then per
@@ -18,6 +18,7 @@ if refused then return refused end
 local meta = call('HMGET', META, 'tail', 'bytes', 'delta', 'lock')
 if meta[4] then return busy(meta[4]) end
 ordered, revision, quota = true, s.revision, tonumber(ARGV[3])
+if s.nospace or quota < 0 then insist() end -- nothing is put then
 tail, bytes, delta = tonumber(meta[1]), tonumber(meta[2]), tonumber(meta[3])
 local first_revision, first_position = revision + 1, tail + 1
 

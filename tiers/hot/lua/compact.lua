@@ -14,6 +14,7 @@
 local s, failure = state(ARGV[6] ~= '' and ARGV[6] or nil)
 if failure then return failure end
 local target, most = tonumber(ARGV[1]), tonumber(ARGV[2])
+insist() -- it makes room
 if target then
   local again = target == s.compacted and call('HGET', ORDER, 'compaction') == ARGV[3]
   if target <= s.compacted and not again then

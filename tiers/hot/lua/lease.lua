@@ -24,6 +24,7 @@ local GRANT, KEEP_ALIVE, DESCRIBE, DESCRIBE_KEYS, LIST, DUE_LIST, END = 1, 2, 3,
 local HORIZON = 60000
 local out = { pack('>I8', s.revision) }
 
+if s.nospace then insist() end -- nothing is granted then, and what is there is renewed
 local function emit(value) out[#out + 1] = value end
 
 local function renew(lease, ttl)

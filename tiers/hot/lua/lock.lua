@@ -13,6 +13,7 @@ if ARGV[1] == 'unlock' then
   if held == ARGV[2] then call('HDEL', META, 'lock') end
 else
   if held and held ~= ARGV[2] then return redis.error_reply('TIERD_BUSY ' .. held) end
+  if s.nospace then insist() end -- nothing is put then
   call('HSET', META, 'lock', ARGV[2])
   status, stamped = stamp(ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]))
 end

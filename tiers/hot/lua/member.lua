@@ -27,6 +27,7 @@ local function forget(member)
 end
 
 if s.corrupt then mode = '0' end
+if mode == '1' then insist() end -- a frontend is alive though memory is out
 if mode == '1' then
   local known, registered = call('HGET', MEMBERS, id), now
   if known then

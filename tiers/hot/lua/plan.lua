@@ -63,6 +63,7 @@ for at = 1, #ARGV[3], 26 do
 end
 
 -- From here on nothing is refused.
+if s.nospace then insist() end -- it only deletes
 local function cut(shard, name, from, upto, r, planned)
   call('ZADD', ORDERED, 0, pack(SHARD_FORMAT, shard) .. pack(CUT_FORMAT, from, upto, r, planned))
   call('XADD', CUTS, 'MAXLEN', '~', 1000, '*', 's', name, 'f', int(from), 't', int(upto), 'r', int(r))

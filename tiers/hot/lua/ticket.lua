@@ -16,6 +16,7 @@ if failure then return failure end
 local mode, token, now = ARGV[1], ARGV[2], now_ms()
 -- How long it is remembered what became of a token, in milliseconds.
 local REMEMBERED = 600000
+if s.nospace then insist() end -- nothing is put then
 local held = call('HMGET', ORDER, 'ticket', 'ticketed')
 
 local function release()
