@@ -168,6 +168,9 @@ func (f *flags) checkObjectTier(c *config) error {
 	if location.Kind == object.KindFile && !c.HotTier.Local {
 		c.Warnings = append(c.Warnings, fmt.Sprintf("the archive is written to %s, which other machines do not see: with more than one frontend give all the same --object-tier s3://", location))
 	}
+	if at, err := url.Parse(location.Endpoint); err == nil && at.Scheme == "http" && !thisMachine(*at) {
+		c.Warnings = append(c.Warnings, fmt.Sprintf("--object-tier %s is reached at %s without TLS: whoever can see the traffic sees which objects there are, and can change what is answered", location, at.Host))
+	}
 	if c.Archive, err = f.archive.check(c.DataDir); err != nil {
 		return err
 	}

@@ -171,6 +171,9 @@ func TestWarnings(t *testing.T) {
 		{[]string{"--listen-client-urls=https://localhost:2379", "--auto-tls", certificate, key}, "--auto-tls has no effect beside --cert-file"},
 		{[]string{"--watch-progress-notify-interval=10ms"}, "--watch-progress-notify-interval 10ms is too short and raised to 100ms"},
 		{[]string{"--object-tier=s3://bucket/prefix"}, ""},
+		{[]string{"--object-tier=s3://bucket/prefix?endpoint=http://127.0.0.1:9000"}, ""},
+		{[]string{"--object-tier=s3://bucket/prefix?endpoint=http://store.example:9000"},
+			"--object-tier s3://bucket/prefix is reached at store.example:9000 without TLS: whoever can see the traffic sees which objects there are, and can change what is answered"},
 		{[]string{"--object-tier=none"}, "--object-tier none: no archive is written, and what Redis loses is lost"},
 		{[]string{"--hot-tier=redis://a:6379,rediss://:secret@b:6379", "--object-tier=s3://bucket"},
 			"--hot-tier redis://a:6379 is reached without TLS that proves who it is: whoever can see the traffic reads and changes everything\n" +

@@ -130,6 +130,9 @@ func (s *Store) take(source *source, apply *reading) {
 	next := *s.current
 	apply.into(&next)
 	s.current = &next
+	if now := s.parts.Now(); !apply.expires.IsZero() && apply.expires.Before(now) {
+		s.parts.Logger.Warn("what a certificate file holds has expired", "use", s.parts.Use, "what", source.what, "expired", apply.expires)
+	}
 	s.parts.Metrics.read(s.parts.Use, source.what, apply.expires)
 	s.mended(source)
 }

@@ -208,6 +208,16 @@ func TestMissingFiles(t *testing.T) {
 	}
 }
 
+// What has expired is used all the same, as in etcd, for there may be nothing else; but it is told.
+func TestExpired(t *testing.T) {
+	t.Parallel()
+	p := open(t)
+	expired := p.authority.Issue(pki.Subject{File: "server", CommonName: "tierd", Expires: time.Now().Add(-time.Minute)})
+	if got := p.serial(); got != expired.Leaf.SerialNumber.String() || p.log.count("has expired") != 1 {
+		t.Errorf("the certificate is %s, want %s; the log told %d times that it has expired", got, expired.Leaf.SerialNumber, p.log.count("has expired"))
+	}
+}
+
 // Links that are switched, as those of a secret that Kubernetes mounts, are followed.
 func TestLinksAreSwitched(t *testing.T) {
 	t.Parallel()
