@@ -7,7 +7,7 @@ ARGS ?=
 TEST_TIMEOUT ?= 10m
 
 .DEFAULT_GOAL := help
-.PHONY: flood help build run redis compiler objectstore test lint test-valkey test-rights e2e-etcdctl e2e-kubernetes bench crash torture shards revokes backup-faults drill model clean
+.PHONY: flood help build run redis compiler objectstore test lint test-valkey test-rights e2e-etcdctl e2e-kubernetes bench crash torture shards revokes backup-faults drill model sbom vulncheck clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -119,6 +119,13 @@ flood: LEASES ?= 1000000
 flood: KEYS ?= 10000
 flood: redis ## flood a frontend with leases and deletions, and report what that costs others (about 5 minutes)
 	$(GO) test ./test/limits -count 1 -v -timeout 0 -parallel 1 -run 'TestLeaseFlood|TestManyKeysGo' -leases $(LEASES) -keys $(KEYS)
+
+sbom: build ## write bin/sbom.json: what bin/tierd was built from, in CycloneDX
+	@$(GO) run ./scripts/sbom bin/tierd > bin/sbom.json && echo "bin/sbom.json: $$(grep -c '"purl"' bin/sbom.json) components"
+
+# GOVULNDB is another database than Go's own, a URL or file:///DIR.
+vulncheck: ## look for known vulnerabilities in what tierd calls (needs the Go vulnerability database, or GOVULNDB)
+	@scripts/vulncheck.sh
 
 # BUG is a name in docs/ledger.md, or all.
 ledger: BUG ?= all

@@ -82,7 +82,7 @@ func TestRowsNameTests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range append(documents, "README.md", "ARCHITECTURE.md") {
+	for _, file := range append(documents, "README.md", "ARCHITECTURE.md", "SECURITY.md") {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -143,7 +143,7 @@ func TestTargetsExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range append(documents, "README.md", "ARCHITECTURE.md") {
+	for _, file := range append(documents, "README.md", "ARCHITECTURE.md", "SECURITY.md") {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
