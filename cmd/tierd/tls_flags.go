@@ -75,6 +75,11 @@ func (f *flags) checkTLS(c *config) error {
 	if err := f.tls.checkClients(); err != nil {
 		return err
 	}
+	for _, suite := range tls.InsecureCipherSuites() {
+		if slices.Contains(settings.CipherSuites, suite.ID) {
+			c.Warnings = append(c.Warnings, fmt.Sprintf("--cipher-suites names %s, which is known to be insecure", suite.Name))
+		}
+	}
 	if err := f.tls.checkAddresses(c, "--listen-client-urls", listen); err != nil {
 		return err
 	}
