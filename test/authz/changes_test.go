@@ -29,9 +29,6 @@ type right struct {
 	prepare, take, give func(a *admin, r *right)
 	// renewed says that giving makes new credentials, and those before never count again.
 	renewed bool
-	// watchesStay says that a watch goes on when the right is taken: it is the user's,
-	// who has the right, by whatever password.
-	watchesStay bool
 
 	credentials sync.Mutex
 	tokens      []string // of each generation
@@ -183,7 +180,7 @@ func passwordOfUser(number int) *right {
 			})
 		},
 		func(*admin, *right) {})
-	r.renewed, r.watchesStay = true, true
+	r.renewed = true
 	r.prepare = func(a *admin, r *right) {
 		a.addUser(r.user, r.password)
 		a.addRole(r.role())
