@@ -55,3 +55,6 @@ func elsewhere(method string) bool {
 //     others may have overtaken, as with several members of an etcd (watched.note).
 //   - A watch that compaction ends is told so at any time, and etcd answers no
 //     question about progress until the client has cancelled it (watched.catchUp).
+//   - A password that is too long, in a change by somebody who may not make it: etcd
+//     hashes first and finds that it cannot, tierd does no such work for others than
+//     root (authGame.password).
