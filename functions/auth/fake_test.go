@@ -196,6 +196,10 @@ func (k *keyspace) LeaseTimeToLive(ctx context.Context, id int64, _ bool) (route
 	return router.Lease{ID: id, Keys: keys}, k.revision, nil
 }
 
+func (k *keyspace) History(_ context.Context, at router.Revision, _ func(router.Version) error) (router.HistoryInfo, error) {
+	return router.HistoryInfo{At: at}, nil
+}
+
 func (k *keyspace) Leases(context.Context) ([]router.Lease, router.Revision, error) {
 	leases := make([]router.Lease, 0, len(k.leases))
 	for id := range k.leases {

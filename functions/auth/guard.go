@@ -9,17 +9,14 @@ import (
 )
 
 // guarded is a keyspace on which each call is made only if its caller may.
-type guarded struct {
-	router.API
-	store *Store
-}
+type guarded struct{ whole }
 
 // Guard gives api to the calls of clients: each is checked against the auth data, and
 // done only while those are the current ones, so that it is as if the check and the
 // call were one. Calls that clients cannot make (the events of the feed, the expiry of
 // leases) pass as they are, and so do those of which package auth checks the whole RPC
 // (see Maintenance and Cluster). While authentication is off that costs a context's value.
-func (s *Store) Guard(api router.API) router.API { return &guarded{API: api, store: s} }
+func (s *Store) Guard(api router.API) router.API { return &guarded{whole{API: api, store: s}} }
 
 // off gives a context for a call that needs no check: authentication was off when this
 // frontend last looked, and the call is refused if that is not so any more.
@@ -148,39 +145,4 @@ func (g *guarded) Txn(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, e
 // Compact implements router.API.
 func (g *guarded) Compact(ctx context.Context, rev router.Revision, physical bool) (router.Revision, error) {
 	return allowed(ctx, g, mayAdminister, func(ctx context.Context) (router.Revision, error) { return g.API.Compact(ctx, rev, physical) })
-}
-
-// History implements router.API: the state at the moment when its reading was permitted.
-func (g *guarded) History(ctx context.Context, at router.Revision, yield func(router.Version) error) (router.HistoryInfo, error) {
-	at, err := g.permittedAt(ctx, at)
-	if err != nil {
-		return router.HistoryInfo{}, err
-	}
-	return g.API.History(ctx, at, yield)
-}
-
-// HashedHistory implements router.API, like History.
-func (g *guarded) HashedHistory(ctx context.Context, at router.Revision, yield func(router.Version) error) (router.HistoryInfo, error) {
-	at, err := g.permittedAt(ctx, at)
-	if err != nil {
-		return router.HistoryInfo{}, err
-	}
-	return g.API.HashedHistory(ctx, at, yield)
-}
-
-// permittedAt is the revision to read a history at: a call that takes long is checked
-// once, and reads what was there then. at is the one asked for; 0 means the current one.
-func (g *guarded) permittedAt(ctx context.Context, at router.Revision) (router.Revision, error) {
-	revision, err := g.store.check(ctx, (*state).admin)
-	switch {
-	case err != nil:
-		return 0, err
-	case revision == 0: // the keyspace is corrupt, which its history tells
-		return at, nil
-	case at > revision:
-		return 0, router.ErrFutureRevision
-	case at != 0:
-		return at, nil
-	}
-	return revision, nil
 }

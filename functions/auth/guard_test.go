@@ -25,7 +25,7 @@ func TestEveryCallIsGuarded(t *testing.T) {
 		"CurrentRevision": "tells a number that every header has",
 		"Members":         "see Cluster", "Status": "see Maintenance", "Alarms": "see Maintenance",
 		"RaiseAlarm": "see Maintenance", "DisarmAlarm": "see Maintenance",
-		"AuthData": "the store's", "ChangeAuth": "the store's", "ConfirmAuth": "the store's",
+		"ChangeAuth": "the store's", "ConfirmAuth": "the store's",
 		"SaveToken": "the store's", "UseToken": "the store's",
 		"Self": "no call", "ClusterID": "no call", "Term": "no call", "LastRevision": "no call", "LeaderID": "no call",
 	}

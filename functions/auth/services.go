@@ -16,8 +16,7 @@ type maintenance struct {
 	inner pb.MaintenanceServer
 }
 
-// Maintenance gives inner to clients. Inner has to work on the guarded keyspace, where
-// histories are read as of the moment when that was permitted.
+// Maintenance gives inner to clients. Inner has to work on a keyspace of GuardWhole.
 func (s *Store) Maintenance(inner pb.MaintenanceServer) pb.MaintenanceServer {
 	return &maintenance{store: s, inner: inner}
 }

@@ -33,7 +33,7 @@ func assemble(a assembly) (services, error) {
 		}, a.Draining, logger, a.Components.Metrics),
 		lease: lease.New(permitted, a.Draining, logger),
 		auth:  auth.New(access), cluster: access.Cluster(cluster.New(api)),
-		maintenance: access.Maintenance(maintenance.New(permitted, maintenance.Settings{
+		maintenance: access.Maintenance(maintenance.New(access.GuardWhole(api), maintenance.Settings{
 			Version: wire.EtcdVersion, TempDir: a.Settings.SnapshotDir,
 		}, logger)),
 		lock:     lock.New(a.Client, a.Draining),
