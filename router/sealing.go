@@ -90,8 +90,11 @@ func (k *Keyspace) ChangeSealing(ctx context.Context, binding bool, change func(
 			return false, err
 		}
 		after, err := change(ctx, before)
-		if err != nil || after == before {
+		if err != nil || after == before && !binding {
 			return false, err
+		}
+		if after == before { // whoever set it may not have come to what follows
+			return false, k.bind(ctx)
 		}
 		done, err := k.hot.SetMapText(ctx, sealingText, before, after)
 		if err != nil {

@@ -86,6 +86,13 @@ func (f *frontend) sealValues(ctx context.Context) error {
 	if !f.config.Seal.Values {
 		return nil
 	}
+	text, err := f.keyspace.SealingText(ctx)
+	if err != nil {
+		return fmt.Errorf("turn on --seal-values: %w", err)
+	}
+	if state, err := vault.Describe(text); err == nil && state.On && state.Settled {
+		return nil
+	}
 	turned, err := f.keyspace.ChangeSealing(ctx, true, f.vault.TurnOn)
 	if err != nil {
 		return fmt.Errorf("turn on --seal-values: %w", explainSealing(err))
