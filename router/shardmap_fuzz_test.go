@@ -14,6 +14,7 @@ func FuzzShardMap(f *testing.F) {
 	f.Add([]byte(`{"ranges":[{"from":"","shard":1},{"from":"YQ==","shard":2},{"from":"YQ==","shard":3}],"places":{"1":0}}`), int64(9), "move", "{}", []byte{})
 	f.Add([]byte(`{"ranges":[{"from":""},{"from":"eg=="},{"from":"YQ=="}],"afterFirst":true}`), int64(0), "endpoint:x", "", []byte("b"))
 	f.Add([]byte(`{"ranges":[{"from":"","shard":70000}],"places":{"-1":-1}}`), int64(-5), "", "", []byte{0xff})
+	f.Add([]byte(`{"ranges":[{}]}`), int64(1), "", "", []byte("k"))
 	f.Add([]byte(`null`), int64(1), "endpoint:-1", "null", []byte{0})
 	f.Fuzz(func(t *testing.T, text []byte, since int64, name, value string, key []byte) {
 		m, err := readMap([]hot.MapVersion{{Epoch: firstEpoch + 1, Since: Revision(since), Text: text}}, map[string]string{name: value})
