@@ -2,14 +2,17 @@ package endpoint
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"math"
 	"strings"
 	"testing"
 
+	"go.etcd.io/etcd/api/v3/authpb"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"golang.org/x/crypto/bcrypt"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -30,11 +33,21 @@ func putOp(value []byte) *pb.RequestOp {
 func TestWriteSize(t *testing.T) {
 	t.Parallel()
 	header := &pb.RequestHeader{ID: math.MaxUint64}
+	bcrypted, err := bcrypt.GenerateFromPassword([]byte("p"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash := base64.StdEncoding.EncodeToString(bcrypted)
 	for _, n := range []int{0, 100, 200, 20_000, 3_000_000} {
 		value := make([]byte, n)
 		put := &pb.PutRequest{Key: []byte("k"), Value: value}
 		txn := &pb.TxnRequest{Success: []*pb.RequestOp{rangeOp(), putOp(value)}}
 		del := &pb.DeleteRangeRequest{Key: append([]byte("k"), value...)}
+		grant := &pb.AuthRoleGrantPermissionRequest{Name: "r", Perm: &authpb.Permission{Key: value}}
+		user := &pb.AuthUserAddRequest{Name: string(value), Password: "p"}
+		hashed := &pb.AuthUserAddRequest{Name: string(value), HashedPassword: hash}
+		change := &pb.AuthUserChangePasswordRequest{Name: string(value), Password: "p", HashedPassword: "x"}
+		changed := &pb.AuthUserChangePasswordRequest{Name: string(value), HashedPassword: hash}
 		for _, c := range []struct {
 			request  any
 			proposal *pb.InternalRaftRequest
@@ -42,6 +55,10 @@ func TestWriteSize(t *testing.T) {
 			{put, &pb.InternalRaftRequest{Header: header, Put: put}},
 			{txn, &pb.InternalRaftRequest{Header: header, Txn: txn}},
 			{del, &pb.InternalRaftRequest{Header: header, DeleteRange: del}},
+			{grant, &pb.InternalRaftRequest{Header: header, AuthRoleGrantPermission: grant}},
+			{user, &pb.InternalRaftRequest{Header: header, AuthUserAdd: hashed}},
+			{change, &pb.InternalRaftRequest{Header: header, AuthUserChangePassword: changed}},
+			{changed, &pb.InternalRaftRequest{Header: header, AuthUserChangePassword: changed}},
 		} {
 			if got, want := writeSize(c.request), proto.Size(c.proposal); got != want {
 				t.Errorf("writeSize(%T of %d bytes) = %d, want %d", c.request, n, got, want)

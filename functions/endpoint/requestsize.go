@@ -34,8 +34,10 @@ func writeSize(req any) int {
 			return 0
 		}
 		return proposalSize(r)
+	case *pb.RangeRequest:
+		return 0
 	}
-	return 0
+	return authSize(req)
 }
 
 func proposalSize(m proto.Message) int {
