@@ -211,6 +211,7 @@ func (f *flags) checkLimits(c *config) error {
 		WatchProgressNotifyInterval: interval,
 		Version:                     version,
 		EnablePprof:                 f.enablePprof,
+		Browsers:                    f.browsers.settings(),
 	}
 	return f.limits.check(c)
 }

@@ -39,13 +39,14 @@ type flags struct {
 
 	configFile, keyspace, hotTier, redisServer, objectTier string
 
-	archive archiveFlags
-	audit   auditFlags
-	tls     tlsFlags
-	access  accessFlags
-	seal    sealFlags
-	auth    authFlags
-	limits  limitFlags
+	archive  archiveFlags
+	audit    auditFlags
+	tls      tlsFlags
+	access   accessFlags
+	seal     sealFlags
+	auth     authFlags
+	browsers browserFlags
+	limits   limitFlags
 }
 
 const defaultClientURL = "http://localhost:2379"
@@ -60,6 +61,7 @@ func (f *flags) register(fs *pflag.FlagSet) {
 	f.registerTiers(fs)
 	f.registerEndpoint(fs)
 	f.auth.register(fs)
+	f.browsers.register(fs)
 	f.registerObservation(fs)
 }
 

@@ -91,6 +91,8 @@ type Settings struct {
 	ClientCertAuth bool
 	// Auth are the settings of users' tokens and passwords.
 	Auth auth.Settings
+	// Browsers says which pages may use the HTTP side of client addresses.
+	Browsers Browsers
 	// EnablePprof serves profiles, on the metrics addresses only.
 	EnablePprof bool
 }
@@ -232,7 +234,7 @@ func (s *Server) build(c Components, build assembler) error {
 	if s.settings.ClientCertAuth && services.authEnabled != nil {
 		gated = withoutNames(gated, services.authEnabled)
 	}
-	s.http = s.webServer(clientHandler(c.Metrics, checks, gated))
+	s.http = s.webServer(clientHandler(c.Metrics, checks, gated, s.settings.Browsers))
 	s.metricsWeb = s.webServer(metricsHandler(c.Metrics, checks, s.settings.EnablePprof))
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,13 +21,13 @@ const (
 )
 
 // clientHandler serves the HTTP side of a client address.
-func clientHandler(registry *prometheus.Registry, checks *healthChecks, gateway http.Handler) http.Handler {
+func clientHandler(registry *prometheus.Registry, checks *healthChecks, gateway http.Handler, browsers Browsers) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/version", serveVersion)
 	mux.Handle("/metrics", scrapeHandler(registry))
 	mux.Handle("/v3/", gateway)
 	checks.install(mux)
-	return open(mux)
+	return browsers.wrap(mux)
 }
 
 // metricsHandler serves a metrics address.
@@ -49,25 +48,6 @@ func metricsHandler(registry *prometheus.Registry, checks *healthChecks, profile
 func scrapeHandler(registry *prometheus.Registry) http.Handler {
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: scrapesAtOnceMax, Timeout: scrapeEnd,
-	})
-}
-
-// open lets browsers of any origin in, as etcd does unless told otherwise, and
-// knows the old name of the gateway.
-func open(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if rest, old := strings.CutPrefix(r.URL.Path, "/v3beta/"); old {
-			r.URL.Path = "/v3/" + rest
-		}
-		header := w.Header()
-		header.Set("Access-Control-Allow-Methods", "POST, GET, OPTIONS, PUT, DELETE")
-		header.Set("Access-Control-Allow-Origin", "*")
-		header.Set("Access-Control-Allow-Headers", "accept, content-type, authorization")
-		if r.Method == http.MethodOptions {
-			w.WriteHeader(http.StatusOK)
-			return
-		}
-		next.ServeHTTP(w, r)
 	})
 }
 

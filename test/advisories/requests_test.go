@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/tierd/tierd/test/cluster"
 )
 
 // ofRequests are advisories on requests, of browsers and of those who mean harm.
@@ -51,11 +53,19 @@ func (s *services) secretIsAsItWas(t *testing.T) {
 
 func foreignNames(t *testing.T, s *services) {
 	header := map[string]string{"Host": "evil.example", "Origin": "http://evil.example"}
+	strict := cluster.StartFrontend(t, cluster.FrontendOptions{Name: "strict", HotTier: s.redis.DatabaseURL(3), Args: []string{
+		"--object-tier", "none", "--host-whitelist", "127.0.0.1", "--cors", "https://console.example",
+	}})
 	for path, body := range map[string]string{"/v3/kv/range": rangeJSON, "/v3/kv/put": putJSON, "/v3/maintenance/status": "{}", "/v3/cluster/member/list": "{}"} {
-		if code, text, got := post(t, web(nil), s.plain.Endpoint()+path, body, header); code == http.StatusOK {
+		if code, text, _ := post(t, web(nil), s.plain.Endpoint()+path, body, header); code == http.StatusOK {
 			t.Errorf("%s under a foreign name is answered with %d, %s", path, code, text)
-		} else if got.Get("Access-Control-Allow-Credentials") != "" {
-			t.Errorf("%s lets browsers send what they know of the user", path)
+		}
+		if code, text, _ := post(t, web(nil), strict.Endpoint()+path, body, header); code != http.StatusMisdirectedRequest {
+			t.Errorf("without users, %s under a foreign name is answered with %d, %s", path, code, text)
+		}
+		code, text, got := post(t, web(nil), strict.Endpoint()+path, body, map[string]string{"Origin": "http://evil.example"})
+		if code != http.StatusOK || got.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("%s is answered with %d, %s, headers %v", path, code, text, got)
 		}
 	}
 	s.secretIsAsItWas(t)
