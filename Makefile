@@ -7,7 +7,7 @@ ARGS ?=
 TEST_TIMEOUT ?= 10m
 
 .DEFAULT_GOAL := help
-.PHONY: flood help build run redis compiler objectstore test lint test-valkey test-rights e2e-etcdctl e2e-kubernetes bench crash torture shards revokes backup-faults drill model sbom vulncheck clean
+.PHONY: flood overload help build run redis compiler objectstore test lint test-valkey test-rights e2e-etcdctl e2e-kubernetes bench crash torture shards revokes backup-faults drill model sbom vulncheck clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -113,6 +113,11 @@ revokes: redis ## take rights and give them back through some frontends while us
 fuzz: DURATION ?= 1m
 fuzz: redis ## run every fuzz target for DURATION (ONLY)
 	scripts/fuzz.sh $(DURATION) $(if $(ONLY),'$(ONLY)')
+
+# DURATION is of each load.
+overload: DURATION ?= 5s
+overload: redis ## offer a frontend four times what it can serve, and report how much it serves then (about 3 minutes)
+	$(GO) test ./test/limits -count 1 -v -timeout 0 -run TestOverload -overload $(DURATION)
 
 # LEASES are granted, a tenth of which ends at once; KEYS are deleted by one request.
 flood: LEASES ?= 1000000

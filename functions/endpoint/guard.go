@@ -73,7 +73,9 @@ func (g *guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 	series.received.Inc()
 	start := g.now()
 	resp, err := g.admitted(ctx, req, info, handler)
-	took := g.now().Sub(start)
+	end := g.now()
+	took := end.Sub(start)
+	g.limits.ended(info.FullMethod, end, took)
 	if took > slowCall && !waitsForOthers[info.FullMethod] {
 		g.slow.Do(func() {
 			g.logger.Warn("slow call", "method", info.FullMethod, "took", took, "code", status.Code(err))

@@ -8,9 +8,12 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
@@ -89,6 +92,8 @@ const (
 type limitSeries struct {
 	refused                               *prometheus.CounterVec
 	requests, bytes, streams, connections prometheus.Gauge
+	// pace is how many requests are let in now.
+	pace prometheus.Gauge
 }
 
 func newLimitSeries(registry *prometheus.Registry) (*limitSeries, error) {
@@ -98,6 +103,7 @@ func newLimitSeries(registry *prometheus.Registry) (*limitSeries, error) {
 	s := &limitSeries{
 		refused:     counterVec("tierd_refused_total", "Calls, streams and connections refused because a limit was reached, by limit.", "limit"),
 		requests:    gauge("tierd_in_flight_requests", "Unary calls that are open."),
+		pace:        gauge("tierd_in_flight_requests_limit", "Unary calls that may be open now: fewer than the limit while calls take long."),
 		bytes:       gauge("tierd_in_flight_bytes", "Bytes of requests and answers in memory."),
 		streams:     gauge("tierd_open_streams", "Streams that are open, and calls that wait for other clients."),
 		connections: gauge("tierd_open_connections", "Connections to the client and the metrics addresses."),
@@ -105,7 +111,7 @@ func newLimitSeries(registry *prometheus.Registry) (*limitSeries, error) {
 	for _, limit := range []string{limitRequests, limitBytes, limitStreams, limitConnections, limitConnectionsOfAddress, limitHandshakes} {
 		s.refused.WithLabelValues(limit) // so that it is seen at 0
 	}
-	for _, c := range []prometheus.Collector{s.refused, s.requests, s.bytes, s.streams, s.connections} {
+	for _, c := range []prometheus.Collector{s.refused, s.requests, s.bytes, s.streams, s.connections, s.pace} {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
@@ -159,6 +165,8 @@ var unlimited = map[string]bool{
 // limiter admits calls. It stands in front of everything that a call costs.
 type limiter struct {
 	requests, streams, bytes *gate
+	pace                     *pace
+	collecting               rate.Sometimes
 	// unary says which methods are counted as requests; it is complete before the
 	// first call.
 	unary map[string]bool
@@ -166,10 +174,12 @@ type limiter struct {
 
 func newLimiter(l Limits, s *limitSeries) *limiter {
 	return &limiter{
-		requests: newGate(int64(l.InFlightRequests), s.refused.WithLabelValues(limitRequests), s.requests),
-		streams:  newGate(int64(l.Streams), s.refused.WithLabelValues(limitStreams), s.streams),
-		bytes:    newGate(l.InFlightBytes, s.refused.WithLabelValues(limitBytes), s.bytes),
-		unary:    make(map[string]bool),
+		requests:   newGate(int64(l.InFlightRequests), s.refused.WithLabelValues(limitRequests), s.requests),
+		streams:    newGate(int64(l.Streams), s.refused.WithLabelValues(limitStreams), s.streams),
+		bytes:      newGate(l.InFlightBytes, s.refused.WithLabelValues(limitBytes), s.bytes),
+		collecting: rate.Sometimes{Interval: collectInterval},
+		pace:       newPace(int64(l.InFlightRequests), s.pace),
+		unary:      make(map[string]bool),
 	}
 }
 
@@ -189,35 +199,65 @@ func (l *limiter) tap(ctx context.Context, info *tap.Info) (context.Context, err
 	if unlimited[info.FullMethodName] {
 		return ctx, nil
 	}
-	gate := l.streams
+	gate, paced := l.streams, false
 	if l.unary[info.FullMethodName] {
-		gate = l.requests
+		gate, paced = l.requests, l.requests.open.Load() >= l.pace.limit.Load()
 	}
-	if !gate.enter(1) {
+	if paced {
+		gate.refused.Inc()
+	}
+	if paced || !gate.enter(1) {
 		return nil, rpctypes.ErrGRPCRequestTooManyRequests
 	}
 	context.AfterFunc(ctx, func() { gate.leave(1) })
 	return ctx, nil
 }
 
+// ended notes how long a call took.
+func (l *limiter) ended(method string, now time.Time, took time.Duration) {
+	if l.unary[method] {
+		l.pace.observe(now, took, l.requests.open.Load())
+	}
+}
+
 // budget takes the bytes of a request; its end gives them back, and those that are
 // gathered for the answer meanwhile.
 func (l *limiter) budget(req any) (*budget, error) {
-	b := &budget{bytes: l.bytes}
-	if message, ok := req.(proto.Message); ok && !b.take(int64(proto.Size(message))) {
+	b := &budget{bytes: l.bytes, refused: l.collect}
+	message, ok := req.(proto.Message)
+	if !ok {
+		return b, nil
+	}
+	if !b.take(int64(proto.Size(message))) {
 		return nil, rpctypes.ErrGRPCRequestTooManyRequests
 	}
 	return b, nil
+}
+
+// collectInterval is the least time between two collections of garbage for want of room.
+const collectInterval = time.Second
+
+// collect looks for answers that nobody will take any more: those of connections that have
+// broken are free when they are collected, and an idle frontend collects seldom.
+func (l *limiter) collect() {
+	l.collecting.Do(func() { go runtime.GC() })
 }
 
 // budget is what one call holds of the limit on bytes.
 type budget struct {
 	bytes *gate
 	held  atomic.Int64
+	// refused is called when there is no room.
+	refused func()
 }
 
+// take takes bytes, if there is room; what is small it takes anyway, so that who holds all the
+// room keeps nobody from small calls.
 func (b *budget) take(n int64) bool {
-	if !b.bytes.enter(n) {
+	if n < smallBytes {
+		b.bytes.force(n)
+	} else if !b.bytes.enter(n) {
+		b.refused()
 		return false
 	}
 	b.held.Add(n)
@@ -237,9 +277,10 @@ func (b *budget) end() { b.bytes.leave(b.held.Swap(0)) }
 // errNoBytes is the cause of a refused range.
 var errNoBytes = errors.New("the answers under way are as large as --max-inflight-bytes allows")
 
-// answerBytesMin is the size from which an answer is counted until its client has
-// taken it. Smaller ones are bounded by the number of requests.
-const answerBytesMin = 16 << 10
+// smallBytes is the size from which a request may be refused for its bytes, and from which an
+// answer is counted until its client has taken it. Smaller ones are bounded by the number of
+// requests.
+const smallBytes = 16 << 10
 
 // limitingCodec is a codec that counts large answers until they are written.
 type limitingCodec struct {
@@ -248,12 +289,16 @@ type limitingCodec struct {
 }
 
 func (c limitingCodec) Marshal(v any) (mem.BufferSlice, error) {
+	switch v.(type) {
+	case *pb.RangeStreamResponse, *pb.WatchResponse, *pb.SnapshotResponse: // one at a time of each stream
+		return c.CodecV2.Marshal(v)
+	}
 	message, ok := v.(proto.Message)
 	if !ok {
 		return c.CodecV2.Marshal(v)
 	}
 	size := int64(proto.Size(message))
-	if size < answerBytesMin {
+	if size < smallBytes {
 		return c.CodecV2.Marshal(v)
 	}
 	// Its parts were counted by the call's budget, which ends as this begins.

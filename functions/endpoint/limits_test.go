@@ -158,20 +158,25 @@ func TestInFlightBytes(t *testing.T) {
 func TestBudget(t *testing.T) {
 	t.Parallel()
 	s := testLimitSeries(t)
-	l := newLimiter(Limits{InFlightBytes: 1000}.withDefaults(), s)
+	l := newLimiter(Limits{InFlightBytes: 60_000}.withDefaults(), s)
 	b, err := l.budget(&pb.RangeRequest{Key: make([]byte, 98)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Take(900); err != nil {
+	if err := b.Take(40_000); err != nil {
 		t.Errorf("up to the limit: %v", err)
 	}
-	if err := b.Take(1); err == nil || !strings.Contains(err.Error(), router.ErrTooManyRequests.Error()) {
+	if err := b.Take(60_000); err == nil || !strings.Contains(err.Error(), router.ErrTooManyRequests.Error()) {
 		t.Errorf("beyond it: %v", err)
 	}
-	if _, err := l.budget(&pb.RangeRequest{Key: []byte("k")}); err == nil {
-		t.Error("another call, too")
+	if _, err := l.budget(&pb.RangeRequest{Key: make([]byte, 30_000)}); err == nil {
+		t.Error("another large call, too")
 	}
+	small, err := l.budget(&pb.RangeRequest{Key: []byte("k")})
+	if err != nil {
+		t.Errorf("a small call: %v", err)
+	}
+	small.end()
 	b.end()
 	b.end()
 	if open := l.bytes.open.Load(); open != 0 {

@@ -14,7 +14,6 @@ var (
 	leasesFlag   = flag.Int("leases", 3000, "leases that are granted, a tenth of which ends at once")
 	keysFlag     = flag.Int("keys", 5000, "keys that one request deletes")
 	overloadFlag = flag.Duration("overload", 0, "time of each load of TestOverload; 0 skips it")
-	clientsFlag  = flag.Int("clients", 200, "clients of the load that finds the peak of TestOverload")
 )
 
 func TestMain(m *testing.M) {
