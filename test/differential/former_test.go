@@ -40,6 +40,10 @@ func TestFormerDifferences(t *testing.T) {
 			{pb.Lease_LeaseRevoke_FullMethodName, &pb.LeaseRevokeRequest{ID: -1}},
 			list,
 		},
+		"alarms of a corrupt keyspace": {
+			{pb.Maintenance_Alarm_FullMethodName, &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, MemberID: 5, Alarm: pb.AlarmType_CORRUPT}},
+			{pb.Maintenance_Alarm_FullMethodName, &pb.AlarmRequest{Action: pb.AlarmRequest_GET}},
+		},
 		"without space, a put in the branch not taken": {
 			full,
 			{pb.KV_Txn_FullMethodName, &pb.TxnRequest{
