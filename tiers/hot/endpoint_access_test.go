@@ -45,10 +45,11 @@ func listens(t *testing.T, port string) {
 	})
 }
 
-// access is what reaches it.
+// access is what reaches it. What it calls may not end the test: the driver calls it, in goroutines of its own.
 func (s *secureRedis) access() hot.Access {
+	config := s.authority.TLS(s.authority.Client("tierd"))
 	return hot.Access{
-		TLS: func() *tls.Config { return s.authority.TLS(s.authority.Client("tierd")) },
+		TLS: func() *tls.Config { return config.Clone() },
 		Password: func() (string, error) {
 			content, err := os.ReadFile(s.password)
 			return string(content), err
@@ -76,7 +77,7 @@ func TestAccess(t *testing.T) {
 	t.Parallel()
 	s := startSecureRedis(t)
 	pki.Write(t, s.password, []byte("first"))
-	good := s.access()
+	good, stranger, foreign := s.access(), s.authority.TLS(pki.Pair{}), pki.New(t, t.TempDir(), "other").TLS(pki.Pair{})
 	for name, c := range map[string]struct {
 		host   string
 		change func(*hot.Access)
@@ -90,9 +91,9 @@ func TestAccess(t *testing.T) {
 		"another name":             {"tierd@127.0.0.1", func(*hot.Access) {}, "cannot validate certificate for 127.0.0.1"},
 		"the name that is said":    {"tierd@127.0.0.1", func(a *hot.Access) { a.ServerName = "redis.example" }, ""},
 		"the system's authorities": {"tierd@localhost", func(a *hot.Access) { a.TLS = nil }, "certificate signed by unknown authority"},
-		"no certificate":           {"tierd@localhost", func(a *hot.Access) { a.TLS = func() *tls.Config { return s.authority.TLS(pki.Pair{}) } }, "certificate required"},
+		"no certificate":           {"tierd@localhost", func(a *hot.Access) { a.TLS = func() *tls.Config { return stranger.Clone() } }, "certificate required"},
 		"another authority": {"tierd@localhost", func(a *hot.Access) {
-			a.TLS = func() *tls.Config { return pki.New(t, t.TempDir(), "other").TLS(pki.Pair{}) }
+			a.TLS = func() *tls.Config { return foreign.Clone() }
 		}, "certificate signed by unknown authority"},
 		"1.3 only": {"tierd@localhost", func(a *hot.Access) {
 			a.TLS = func() *tls.Config { c := good.TLS(); c.MinVersion = tls.VersionTLS13; return c }
