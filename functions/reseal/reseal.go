@@ -14,8 +14,14 @@ import (
 	"github.com/tierd/tierd/router"
 )
 
-// Interval is the time between two looks at the setting.
-const Interval = 2 * time.Second
+const (
+	// Interval is the time between two looks at the setting.
+	Interval = 2 * time.Second
+	// Grace is how long after the last value was sealed anew all are looked at once more, before a
+	// key that nothing needs is dropped: a Redis that comes back without its last moments, because a
+	// replica was behind or its file was not synced, has values again that need it.
+	Grace = 5 * time.Second
+)
 
 // Keyspace is what the job asks of a keyspace. *router.Keyspace is the one implementation.
 type Keyspace interface {
@@ -48,12 +54,20 @@ type Components struct {
 	After func(time.Duration) <-chan time.Time
 }
 
+// State is what the job remembers from one run to the next. The zero value begins.
+type State struct {
+	// text is the setting that values were last sealed anew by, at a time.
+	text string
+	at   time.Time
+}
+
 // Loop runs the job until ctx ends. Failures are logged here, the first of a row of them; each is tried again
 // after Interval.
 func Loop(ctx context.Context, c Components, settings Settings) {
 	failing := false
+	var state State
 	for ctx.Err() == nil {
-		err := Run(ctx, c, settings)
+		err := Run(ctx, c, settings, &state)
 		if err != nil && !failing && ctx.Err() == nil {
 			c.Logger.Warn("values cannot be sealed anew; it will be tried again", slog.Duration("after", Interval), slog.Any("error", err))
 		}
@@ -66,7 +80,7 @@ func Loop(ctx context.Context, c Components, settings Settings) {
 }
 
 // Run looks once, and does what is to be done.
-func Run(ctx context.Context, c Components, settings Settings) error {
+func Run(ctx context.Context, c Components, settings Settings, last *State) error {
 	text, err := c.Keyspace.SealingText(ctx)
 	if err != nil {
 		return fmt.Errorf("read the setting of sealed values: %w", err)
@@ -82,10 +96,10 @@ func Run(ctx context.Context, c Components, settings Settings) error {
 	if state.On && state.Settled && old(state, settings, c.Now()) {
 		return c.rotate(ctx, text)
 	}
-	if state.Settled {
+	if state.Settled || last.text == text && c.Now().Sub(last.at) < Grace {
 		return nil
 	}
-	return c.renew(ctx, text, state)
+	return c.renew(ctx, text, state, last)
 }
 
 // old says that the key that seals has had its time.
@@ -113,14 +127,19 @@ func (c Components) rotate(ctx context.Context, seen string) error {
 	return nil
 }
 
-// renew goes over all values once. Where others are left at its end, the next run goes on.
-func (c Components) renew(ctx context.Context, seen string, state vault.State) error {
+// renew goes over all values once. Where others are left at its end, the next run goes on; where
+// none was to be sealed anew, some time after the last one was, that is all.
+func (c Components) renew(ctx context.Context, seen string, state vault.State, last *State) error {
 	var done router.SealProgress
 	all, err := c.Keyspace.RenewSeals(ctx, func(p router.SealProgress) {
 		c.Metrics.progress(p, done)
 		done = p
 	})
 	c.Metrics.progress(router.SealProgress{}, done)
+	if last.text != seen || done.Renewed > 0 {
+		*last = State{text: seen, at: c.Now()}
+		return err
+	}
 	if err != nil || !all {
 		return err
 	}
@@ -134,7 +153,7 @@ func (c Components) renew(ctx context.Context, seen string, state vault.State) e
 		return fmt.Errorf("drop what is no data key any more: %w", err)
 	}
 	if settled {
-		c.Logger.Info("all values are as the keyspace says", "sealed", state.On, "data-key", state.Current, "records", done.Looked, "renewed", done.Renewed)
+		c.Logger.Info("all values are as the keyspace says", "sealed", state.On, "data-key", state.Current, "records", done.Looked)
 	}
 	return nil
 }

@@ -21,8 +21,10 @@ type keyspace struct {
 	// meanwhile changes the setting while values are renewed.
 	meanwhile string
 	all       bool
-	failure   error
-	done      []string
+	// renewed is what the next pass finds to be renewed.
+	renewed int64
+	failure error
+	done    []string
 }
 
 func (k *keyspace) LeaderID() uint64                            { return k.leader }
@@ -45,8 +47,9 @@ func (k *keyspace) ChangeSealing(ctx context.Context, binding bool, change func(
 
 func (k *keyspace) RenewSeals(_ context.Context, report func(router.SealProgress)) (bool, error) {
 	k.done = append(k.done, "renewed")
-	report(router.SealProgress{Looked: 5, Total: 10, Renewed: 2})
-	report(router.SealProgress{Looked: 10, Total: 10, Renewed: 3})
+	report(router.SealProgress{Looked: 5, Total: 10, Renewed: k.renewed / 2})
+	report(router.SealProgress{Looked: 10, Total: 10, Renewed: k.renewed})
+	k.renewed = 0
 	if k.meanwhile != "" {
 		k.text = k.meanwhile
 	}
@@ -61,6 +64,8 @@ func (rotator) Rotate(_ context.Context, text string) (string, error) {
 }
 
 const (
+	// runs are made at half of the time that has to pass before keys are dropped.
+	runs      = 6
 	made      = 1_800_000_000
 	keys      = `"keys":[{"id":1,"made":1800000000},{"id":2,"made":1800000000}]`
 	settled   = `{"format":1,"on":true,"current":1,"last":2,` + keys + `,"settled":true}`
@@ -80,9 +85,10 @@ func TestRun(t *testing.T) {
 		"nothing to do":           {keyspace: keyspace{text: settled}, age: 2 * time.Hour},
 		"any age":                 {keyspace: keyspace{text: settled}},
 		"an old key":              {keyspace: keyspace{text: settled}, age: time.Hour, want: "bound"},
-		"to be renewed":           {keyspace: keyspace{text: unsettled, all: true}, want: "renewed settled"},
-		"not all were renewed":    {keyspace: keyspace{text: unsettled}, want: "renewed"},
-		"changed meanwhile":       {keyspace: keyspace{text: unsettled, all: true, meanwhile: strings.Replace(unsettled, `"last":2`, `"last":3`, 1)}, want: "renewed"},
+		"to be renewed":           {keyspace: keyspace{text: unsettled, all: true, renewed: 3}, want: "renewed renewed settled"},
+		"nothing is left":         {keyspace: keyspace{text: unsettled, all: true}, want: "renewed renewed settled"},
+		"not all were renewed":    {keyspace: keyspace{text: unsettled, renewed: 3}, want: "renewed renewed renewed renewed renewed"},
+		"changed meanwhile":       {keyspace: keyspace{text: unsettled, all: true, meanwhile: strings.Replace(unsettled, `"last":2`, `"last":3`, 1)}, want: "renewed renewed renewed settled"},
 		"another one is to do it": {keyspace: keyspace{text: unsettled, leader: 7}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -91,13 +97,20 @@ func TestRun(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			k := c.keyspace
-			err = reseal.Run(t.Context(), reseal.Components{
-				Keyspace: &k, Vault: rotator{}, Logger: slog.New(slog.DiscardHandler), Metrics: metrics,
-				Now: func() time.Time { return time.Unix(made, 0).Add(time.Hour) },
-			}, reseal.Settings{KeyAge: c.age})
-			if got := strings.Join(k.done, " "); err != nil || got != c.want {
-				t.Errorf("did %q, error %v, want %q", got, err, c.want)
+			k, now := c.keyspace, time.Unix(made, 0).Add(time.Hour)
+			var state reseal.State
+			for range runs {
+				err := reseal.Run(t.Context(), reseal.Components{
+					Keyspace: &k, Vault: rotator{}, Logger: slog.New(slog.DiscardHandler), Metrics: metrics,
+					Now: func() time.Time { return now },
+				}, reseal.Settings{KeyAge: c.age}, &state)
+				if err != nil {
+					t.Fatal(err)
+				}
+				now = now.Add(reseal.Grace / 2)
+			}
+			if got := strings.Join(k.done, " "); got != c.want {
+				t.Errorf("did %q, want %q", got, c.want)
 			}
 		})
 	}
