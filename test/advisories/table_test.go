@@ -24,7 +24,7 @@ type advisory struct {
 // table is all of them.
 func table() []advisory {
 	var all []advisory
-	for _, part := range [][]advisory{ofRights(), ofCertificates(), ofSecrets(), ofRequests(), ofAbsentParts()} {
+	for _, part := range [][]advisory{ofRights(), ofCertificates(), ofSecrets(), ofTokens(), ofRequests(), ofAbsentParts()} {
 		all = append(all, part...)
 	}
 	return all
