@@ -107,7 +107,7 @@ func TestTLSAndUser(t *testing.T) {
 	t.Parallel()
 	dir, tlsPort := cluster.Folder(t), cluster.FreePort(t)
 	authority := writeCertificates(t, dir)
-	cluster.StartRedis(t, cluster.RedisOptions{Config: append([]string{
+	cluster.StartRedis(t, cluster.RedisOptions{User: cluster.LeastUser, Config: append([]string{
 		"--tls-port", fmt.Sprint(tlsPort), "--tls-auth-clients", "no",
 		"--tls-cert-file", filepath.Join(dir, "server.crt"), "--tls-key-file", filepath.Join(dir, "server.key"),
 		"--tls-ca-cert-file", authority,
