@@ -206,7 +206,9 @@ var (
 // commit decides one transaction, on the shard that has all its keys; errAcross if there
 // is none, errRead if it would change nothing there.
 func (k *Keyspace) commit(ctx context.Context, t *hot.Transaction) (committed, error) {
-	t.DeletesMax = k.settings.DeletesMax
+	if t.DeletesMax == 0 {
+		t.DeletesMax = k.settings.DeletesMax
+	}
 	for {
 		route, err := k.route(ctx)
 		if err != nil {

@@ -34,6 +34,9 @@ func (k *Keyspace) revoke(ctx context.Context, id int64, onlyDue bool) (Revision
 	return result.Revision, nil
 }
 
+// revokePartKeys is how many keys of a lease with very many go at a time.
+const revokePartKeys = 2048
+
 // revokeInParts revokes a lease that has more keys than one transaction may delete. First
 // the lease ends, so that nobody can renew it and whoever comes next goes on if this call
 // breaks off; then its keys go, part by part, and the lease with the last.
@@ -44,8 +47,9 @@ func (k *Keyspace) revokeInParts(ctx context.Context, id int64, onlyDue bool) (R
 		}
 	}
 	ctx = withoutAuth(ctx) // it has taken effect
+	part := min(revokePartKeys, k.settings.DeletesMax)
 	for ctx.Err() == nil {
-		_, err := k.commit(ctx, &hot.Transaction{Then: []hot.Operation{hot.RevokePart(id, true)}})
+		_, err := k.commit(ctx, &hot.Transaction{Then: []hot.Operation{hot.RevokePart(id, true)}, DeletesMax: part})
 		if errors.Is(err, errAcross) {
 			return k.revokeAcross(ctx, id, true)
 		}

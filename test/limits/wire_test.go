@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"net"
 	"slices"
 	"sync"
@@ -48,6 +49,10 @@ type wire struct {
 	window int64
 	stream uint32
 	open   map[uint32]*call
+	// most is how many streams the server allows, waiting are the calls for which there is none:
+	// as in any client, they wait here, and may give up here.
+	most    uint32
+	waiting []*call
 	// order are the streams in the order of their calls, some of which have ended.
 	order []uint32
 	err   error
@@ -59,7 +64,7 @@ func dial(ctx context.Context, l *load, address string) (*wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &wire{load: l, conn: conn, out: bufio.NewWriterSize(conn, 64<<10), window: 65535, stream: 1, open: make(map[uint32]*call)}
+	w := &wire{load: l, conn: conn, out: bufio.NewWriterSize(conn, 64<<10), window: 65535, stream: 1, most: math.MaxUint32, open: make(map[uint32]*call)}
 	w.frames = http2.NewFramer(w.out, bufio.NewReaderSize(conn, 64<<10))
 	var block bytes.Buffer
 	encoder := hpack.NewEncoder(&block)
@@ -98,13 +103,14 @@ func (w *wire) run(perSecond float64, duration time.Duration, next func() uint64
 		elapsed := now.Sub(begin)
 		w.mu.Lock()
 		for due := int(elapsed.Seconds() * perSecond); elapsed < duration && sent < due; sent++ {
-			w.send(next(), now)
+			w.waiting = append(w.waiting, &call{number: next(), sent: now})
 		}
 		w.giveUp(now)
+		w.sendWaiting()
 		if err := w.out.Flush(); err != nil && w.err == nil {
 			w.err = err
 		}
-		over := elapsed >= duration && len(w.open) == 0 || w.err != nil
+		over := elapsed >= duration && len(w.open)+len(w.waiting) == 0 || w.err != nil
 		w.mu.Unlock()
 		if over {
 			break
@@ -116,9 +122,17 @@ func (w *wire) run(perSecond float64, duration time.Duration, next func() uint64
 	return sent
 }
 
+// sendWaiting makes the calls that there are streams for.
+func (w *wire) sendWaiting() {
+	for len(w.waiting) > 0 && len(w.open) < int(w.most) {
+		w.send(w.waiting[0])
+		w.waiting = w.waiting[1:]
+	}
+}
+
 // send makes one call, unless the connection's window is used up.
-func (w *wire) send(number uint64, now time.Time) {
-	message, _ := proto.Marshal(&pb.PutRequest{Key: keyOf(number), Value: fmt.Append(nil, number)}) // it cannot fail
+func (w *wire) send(c *call) {
+	message, _ := proto.Marshal(&pb.PutRequest{Key: keyOf(c.number), Value: fmt.Append(nil, c.number)}) // it cannot fail
 	data := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message...)
 	if w.window < int64(len(data)) {
 		w.load.shed.Add(1)
@@ -128,13 +142,17 @@ func (w *wire) send(number uint64, now time.Time) {
 	_ = w.frames.WriteHeaders(http2.HeadersFrameParam{StreamID: w.stream, BlockFragment: w.header, EndHeaders: true})
 	_ = w.frames.WriteData(w.stream, true, data)
 	w.header = w.again
-	w.open[w.stream] = &call{number: number, sent: now}
+	w.open[w.stream] = c
 	w.order = append(w.order, w.stream)
 	w.stream += 2
 }
 
 // giveUp cancels the calls that have waited too long, as a client does.
 func (w *wire) giveUp(now time.Time) {
+	for len(w.waiting) > 0 && now.Sub(w.waiting[0].sent) >= callTimeout {
+		w.load.late.Add(1)
+		w.waiting = w.waiting[1:]
+	}
 	for len(w.order) > 0 {
 		c, open := w.open[w.order[0]]
 		if open && now.Sub(c.sent) < callTimeout {
@@ -179,6 +197,9 @@ func (w *wire) take(frame http2.Frame, status string) {
 	id := frame.Header().StreamID
 	switch f := frame.(type) {
 	case *http2.SettingsFrame:
+		if most, ok := f.Value(http2.SettingMaxConcurrentStreams); ok {
+			w.most = most
+		}
 		if !f.IsAck() {
 			_ = w.frames.WriteSettingsAck()
 		}
@@ -200,6 +221,7 @@ func (w *wire) take(frame http2.Frame, status string) {
 		if c := w.open[id]; c != nil && f.StreamEnded() {
 			delete(w.open, id)
 			w.load.ended(c, status)
+			w.sendWaiting()
 		}
 	}
 }
