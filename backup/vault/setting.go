@@ -26,8 +26,9 @@ type setting struct {
 	Last uint32    `json:"last"`
 	Keys []keyCard `json:"keys,omitempty"`
 	// Settled says that all values are as this setting says: sealed with the current key, or
-	// none.
+	// none. Mixed says that some may be plain though values are sealed.
 	Settled bool `json:"settled"`
+	Mixed   bool `json:"mixed,omitempty"`
 }
 
 // keyCard is a data key as it is kept.
@@ -109,7 +110,7 @@ func (v *Vault) TurnOn(ctx context.Context, text string) (string, error) {
 		return text, err
 	}
 	if len(s.Keys) > 0 { // it was turned off, and not all values are plain yet
-		s.On, s.Settled = true, false
+		s.On, s.Settled, s.Mixed = true, false, true
 		s.Current = s.Keys[len(s.Keys)-1].ID
 		return s.encode()
 	}
@@ -122,7 +123,7 @@ func TurnOff(text string) (string, error) {
 	if err != nil || !s.On {
 		return text, err
 	}
-	s.On, s.Current, s.Settled = false, 0, false
+	s.On, s.Current, s.Settled, s.Mixed = false, 0, false, true
 	return s.encode()
 }
 
@@ -140,6 +141,7 @@ func (v *Vault) Rotate(ctx context.Context, text string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("make a data key: %w", err)
 	}
+	s.Mixed = s.Mixed || !s.On
 	s.On, s.Current, s.Settled, s.Keys = true, s.Last, false, append(s.Keys, card)
 	return s.encode()
 }
@@ -177,7 +179,7 @@ func Settle(text string) (string, error) {
 	if err != nil || s.Settled {
 		return text, err
 	}
-	s.Settled = true
+	s.Settled, s.Mixed = true, false
 	s.Keys = slices.DeleteFunc(s.Keys, func(k keyCard) bool { return !s.On || k.ID != s.Current })
 	return s.encode()
 }

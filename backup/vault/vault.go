@@ -73,6 +73,8 @@ type Vault struct {
 type state struct {
 	text string
 	on   bool
+	// mixed says that some values may be plain though values are sealed.
+	mixed bool
 	// current seals, keys open.
 	current *dataKey
 	keys    map[uint32]*dataKey
@@ -114,6 +116,24 @@ func (v *Vault) Current(stored []byte, sealed bool) bool {
 		return !sealed
 	}
 	return sealed && len(stored) >= Overhead && binary.BigEndian.Uint32(stored[1:]) == s.current.id
+}
+
+// Plain implements hot.Sealer. Another frontend may have turned sealing off since, which is looked for.
+func (v *Vault) Plain(ctx context.Context) error {
+	sure := func() bool {
+		s := v.state.Load()
+		return s.on && !s.mixed
+	}
+	if !sure() {
+		return nil
+	}
+	if err := v.lookAgain(ctx); err != nil {
+		return err
+	}
+	if !sure() {
+		return nil
+	}
+	return fmt.Errorf("%w: it is plain, and all values of the keyspace are sealed", router.ErrSealAltered)
 }
 
 // Open implements hot.Sealer.
@@ -165,7 +185,7 @@ func (v *Vault) Configure(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	next := &state{text: text, on: set.On, keys: make(map[uint32]*dataKey)}
+	next := &state{text: text, on: set.On, mixed: set.Mixed, keys: make(map[uint32]*dataKey)}
 	for id, known := range before.keys {
 		next.keys[id] = known
 	}

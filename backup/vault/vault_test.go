@@ -168,7 +168,16 @@ func TestRotation(t *testing.T) {
 			t.Errorf("%q, error %v, want %s", got, err, want)
 		}
 	}
+	if err := v.Plain(t.Context()); err != nil {
+		t.Errorf("a plain value where not all are sealed: %v", err)
+	}
 	text = steps(vault.Settle(text))
+	if err := v.Plain(t.Context()); !errors.Is(err, router.ErrSealAltered) {
+		t.Errorf("a plain value where all are sealed: %v", err)
+	}
+	if next, err := v.Rotate(t.Context(), text); err != nil || configured(t, "one", m, next).Plain(t.Context()) == nil {
+		t.Errorf("a plain value while all are sealed anew is taken: %v", err)
+	}
 	state, err := vault.Describe(text)
 	if err != nil || !state.On || !state.Settled || state.Current != 2 || len(state.Keys) != 1 || !state.Keys[0].Made.Equal(clock.Now()) {
 		t.Errorf("the state is %+v, error %v", state, err)
@@ -180,6 +189,9 @@ func TestRotation(t *testing.T) {
 		t.Errorf("a value of a key that this process knew: %v", err)
 	}
 	text = steps(vault.TurnOff(text))
+	if err := v.Plain(t.Context()); err != nil {
+		t.Errorf("a plain value where values are plain: %v", err)
+	}
 	if stored, is, err := v.Seal([]byte("k"), []byte("three")); is || err != nil || string(stored) != "three" || v.On() {
 		t.Errorf("turned off, %q is stored, sealed %v, error %v", stored, is, err)
 	}

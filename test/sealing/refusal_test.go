@@ -125,7 +125,8 @@ func TestAlteredValues(t *testing.T) {
 	c := cluster.Start(t, cluster.Options{Sealed: true, Args: []string{"--record-cache-bytes", "0"}})
 	client, server := c.Client(), c.Redis.Client()
 	records := make(map[string]string) // by key, the name of its record
-	for _, key := range []string{"whole", "bit", "other", "short", "unknown"} {
+	seal(t, c, "on", "--wait")
+	for _, key := range []string{"whole", "bit", "other", "short", "plain", "unknown"} {
 		must[*clientv3.PutResponse](t, "put")(client.Put(t.Context(), key, value("same length", 1)))
 	}
 	all := must[map[string]string](t, "read records")(server.HGetAll(t.Context(), "{default:seq}:rec").Result())
@@ -136,18 +137,20 @@ func TestAlteredValues(t *testing.T) {
 	alter := func(key string, change func(head, sealed []byte) []byte) {
 		record := []byte(all[records[key]])
 		head := 47 + len(key)
-		if err := server.HSet(t.Context(), "{default:seq}:rec", records[key], append(bytes.Clone(record[:head]), change(record[:head], bytes.Clone(record[head:]))...)).Err(); err != nil {
+		value := change(record[:head], bytes.Clone(record[head:]))
+		if err := server.HSet(t.Context(), "{default:seq}:rec", records[key], append(bytes.Clone(record[:head]), value...)).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	alter("bit", func(_, sealed []byte) []byte { sealed[len(sealed)/2] ^= 1; return sealed })
 	alter("other", func([]byte, []byte) []byte { return []byte(all[records["whole"]])[47+len("whole"):] })
 	alter("short", func(_, sealed []byte) []byte { return sealed[:20] })
+	alter("plain", func(head, _ []byte) []byte { head[0] = 0; return []byte("forged") })
 	alter("unknown", func(_, sealed []byte) []byte { sealed[1] ^= 0x80; return sealed })
 
 	var asking sync.WaitGroup
 	for range 8 { // in batches with the others
-		for key, want := range map[string]error{"whole": nil, "bit": rpctypes.ErrCorrupt, "other": rpctypes.ErrCorrupt, "short": rpctypes.ErrCorrupt} {
+		for key, want := range map[string]error{"whole": nil, "bit": rpctypes.ErrCorrupt, "other": rpctypes.ErrCorrupt, "short": rpctypes.ErrCorrupt, "plain": rpctypes.ErrCorrupt} {
 			asking.Go(func() {
 				got, err := client.Get(t.Context(), key)
 				if !errors.Is(err, want) {
@@ -171,11 +174,11 @@ func TestAlteredValues(t *testing.T) {
 	if _, err := client.Put(t.Context(), "bit", value("bit", 2), clientv3.WithPrevKV()); !errors.Is(err, rpctypes.ErrCorrupt) {
 		t.Errorf("a put that wants an altered value: %v", err)
 	}
-	for _, key := range []string{"bit", "other", "short", "unknown"} {
+	for _, key := range []string{"bit", "other", "short", "plain", "unknown"} {
 		must[*clientv3.PutResponse](t, "put "+key)(client.Put(t.Context(), key, value(key, 3)))
 	}
 	got := must[*clientv3.GetResponse](t, "get all")(client.Get(t.Context(), "", clientv3.WithPrefix()))
-	if len(got.Kvs) != 5 {
+	if len(got.Kvs) != 6 {
 		t.Errorf("%d keys are there", len(got.Kvs))
 	}
 	if log := c.Frontends[0].Log(); !strings.Contains(log, "a sealed value has been altered") || strings.Contains(log, marker) {

@@ -31,6 +31,9 @@ type Sealer interface {
 	// Current says that Seal would store a value like this: sealed with the same key, or
 	// not sealed.
 	Current(stored []byte, sealed bool) bool
+	// Plain is ErrSealAltered where all values are sealed: one that is not was put there by
+	// somebody else.
+	Plain(ctx context.Context) error
 }
 
 // unsealed is the Sealer of a client that has none.
@@ -42,6 +45,8 @@ func (unsealed) Current(_ []byte, sealed bool) bool         { return !sealed }
 func (unsealed) Open(context.Context, []byte, []byte) ([]byte, error) {
 	return nil, fmt.Errorf("%w: none was given", ErrSealKey)
 }
+
+func (unsealed) Plain(context.Context) error { return nil }
 
 // The flags of a record.
 const (
@@ -57,10 +62,15 @@ type opener func(r *Record)
 
 func (c *Client) opener(ctx context.Context) opener {
 	return func(r *Record) {
-		if !r.Sealed {
+		if r.Deleted {
 			return
 		}
-		value, err := c.parts.Sealer.Open(ctx, r.Key, r.Value)
+		value, err := r.Value, error(nil)
+		if r.Sealed {
+			value, err = c.parts.Sealer.Open(ctx, r.Key, r.Value)
+		} else if err = c.parts.Sealer.Plain(ctx); err != nil {
+			value = nil
+		}
 		if err != nil {
 			r.Unopened = fmt.Errorf("open the value of key %q on shard %d: %w", r.Key, c.settings.Shard, err)
 		}
@@ -247,6 +257,9 @@ func (c *Client) renewRecord(ctx context.Context, name string, stored []byte) ([
 	}
 	if record.Deleted || c.parts.Sealer.Current(record.Value, record.Sealed) {
 		return nil, nil
+	}
+	if !record.Sealed && c.parts.Sealer.Plain(ctx) != nil {
+		return nil, nil // nobody is told it, and it does not become a sealed one
 	}
 	value, kind, err := c.renew(ctx, record.Key, record.Value, record.Sealed)
 	if err != nil {

@@ -18,6 +18,8 @@ type reversed struct {
 
 func (r reversed) On() bool { return r.on }
 
+func (r reversed) Plain(context.Context) error { return nil }
+
 func (r reversed) Seal(_, value []byte) ([]byte, bool, error) {
 	if !r.on {
 		return value, false, nil
