@@ -160,6 +160,11 @@ func overload(t *testing.T, args ...string) {
 	slices.Sort(parts)
 	t.Logf("goodput at four times the peak, in percent of what is served just above it: median %.0f, of %.0f", parts[overloadRounds/2], parts)
 	at("afterwards, half of it", peak/2)
+	for line := range strings.Lines(frontend.Log()) {
+		if strings.Contains(line, `"level":"WARN"`) && !strings.Contains(line, "slow call") {
+			t.Log(strings.TrimSpace(line))
+		}
+	}
 	if n := l.failed.Load(); n > 0 {
 		t.Errorf("%d calls failed otherwise, the last with %v", n, l.failure)
 	}

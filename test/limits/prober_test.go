@@ -22,6 +22,9 @@ type prober struct {
 
 	mu   sync.Mutex
 	took map[string][]time.Duration
+	// ended says that a call has ended; over that no more begin.
+	ended *sync.Cond
+	over  bool
 }
 
 // probe starts one on connections of its own.
@@ -29,12 +32,19 @@ func probe(t *testing.T, endpoint string) *prober {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	p := &prober{T: t, cancel: cancel, took: make(map[string][]time.Duration)}
+	p.ended = sync.NewCond(&p.mu)
 	for name, call := range map[string]func(*clientv3.Client) error{
 		"put": func(c *clientv3.Client) error { _, err := c.Put(ctx, "probe", "v"); return err },
 		"get": func(c *clientv3.Client) error { _, err := c.Get(ctx, "probe"); return err },
 	} {
 		client := cluster.Dial(t, endpoint)
 		p.running.Go(func() {
+			defer func() {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				p.over = true
+				p.ended.Broadcast()
+			}()
 			for ctx.Err() == nil {
 				begin := time.Now()
 				if err := call(client); err != nil {
@@ -45,6 +55,7 @@ func probe(t *testing.T, endpoint string) *prober {
 				}
 				p.mu.Lock()
 				p.took[name] = append(p.took[name], time.Since(begin))
+				p.ended.Broadcast()
 				p.mu.Unlock()
 			}
 		})
@@ -58,7 +69,7 @@ func (p *prober) stop() {
 	p.running.Wait()
 }
 
-// during reports what the calls took that ended while something was done.
+// during reports what the calls took that were under way while something was done.
 func (p *prober) during(what string, do func()) {
 	p.Helper()
 	p.mu.Lock()
@@ -69,6 +80,11 @@ func (p *prober) during(what string, do func()) {
 	elapsed := time.Since(begin)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for name, before := range map[string]int{"put": len(p.took["put"]), "get": len(p.took["get"])} {
+		for len(p.took[name]) == before && !p.over { // the one that is under way
+			p.ended.Wait()
+		}
+	}
 	line := fmt.Sprintf("%-44s %8s;", what, elapsed.Round(time.Millisecond))
 	for _, name := range []string{"put", "get"} {
 		line += fmt.Sprintf(" %s %s;", name, quantiles(p.took[name]))
