@@ -33,8 +33,8 @@ type Revision = hot.Revision
 const LeaseTTLMax = 9_000_000_000
 
 // DeletesMaxDefault is what Settings.DeletesMax is unless a user says otherwise: what
-// Redis deletes within about a tenth of a second.
-const DeletesMaxDefault = 10_000
+// Redis deletes within about a second.
+const DeletesMaxDefault = 100_000
 
 // Settings are the values a user may change.
 type Settings struct {

@@ -17,7 +17,7 @@ func (k *Keyspace) LeaseRevoke(ctx context.Context, id int64) (Revision, error) 
 }
 
 func (k *Keyspace) revoke(ctx context.Context, id int64, onlyDue bool) (Revision, error) {
-	result, err := k.commit(ctx, &hot.Transaction{Then: []hot.Operation{hot.Revoke(id, onlyDue)}})
+	result, err := k.commit(ctx, k.revocation(id, onlyDue))
 	if errors.Is(err, ErrTooManyKeys) {
 		return k.revokeInParts(ctx, id, onlyDue)
 	}
@@ -34,8 +34,27 @@ func (k *Keyspace) revoke(ctx context.Context, id int64, onlyDue bool) (Revision
 	return result.Revision, nil
 }
 
-// revokePartKeys is how many keys of a lease with very many go at a time.
-const revokePartKeys = 2048
+const (
+	// leaseKeysMax is how many keys of a lease go in one revision, if Settings.DeletesMax is not
+	// less: what Redis deletes within about a tenth of a second. Leases end when it suits
+	// nobody, unlike deletions, which somebody asks for.
+	leaseKeysMax = 10_000
+	// revokePartKeys is how many keys of a lease with more go at a time.
+	revokePartKeys = 2048
+)
+
+// leaseKeysMax is how many keys of a lease go in one revision.
+func (k *Keyspace) leaseKeysMax() int {
+	if most := k.settings.DeletesMax; most > 0 {
+		return min(most, leaseKeysMax)
+	}
+	return leaseKeysMax
+}
+
+// revocation is the transaction that revokes a lease, if it has few enough keys.
+func (k *Keyspace) revocation(id int64, onlyDue bool) *hot.Transaction {
+	return &hot.Transaction{Then: []hot.Operation{hot.Revoke(id, onlyDue)}, DeletesMax: k.leaseKeysMax()}
+}
 
 // revokeInParts revokes a lease that has more keys than one transaction may delete. First
 // the lease ends, so that nobody can renew it and whoever comes next goes on if this call
@@ -47,7 +66,7 @@ func (k *Keyspace) revokeInParts(ctx context.Context, id int64, onlyDue bool) (R
 		}
 	}
 	ctx = withoutAuth(ctx) // it has taken effect
-	part := min(revokePartKeys, k.settings.DeletesMax)
+	part := min(revokePartKeys, k.leaseKeysMax())
 	for ctx.Err() == nil {
 		_, err := k.commit(ctx, &hot.Transaction{Then: []hot.Operation{hot.RevokePart(id, true)}, DeletesMax: part})
 		if errors.Is(err, errAcross) {
@@ -56,7 +75,7 @@ func (k *Keyspace) revokeInParts(ctx context.Context, id int64, onlyDue bool) (R
 		if err != nil {
 			return 0, err
 		}
-		result, err := k.commit(ctx, &hot.Transaction{Then: []hot.Operation{hot.Revoke(id, true)}})
+		result, err := k.commit(ctx, k.revocation(id, true))
 		if errors.Is(err, ErrTooManyKeys) {
 			continue
 		}
@@ -117,8 +136,8 @@ func (k *Keyspace) revokeLocked(ctx context.Context, c *crossing, id int64, only
 		return 0, 0, err
 	}
 	p := planned{effects: make(map[hot.Shard][]hot.Effect), ended: id, onlyDue: onlyDue}
-	most := k.settings.DeletesMax
-	part := most > 0 && len(keys) > most
+	most := k.leaseKeysMax()
+	part := len(keys) > most
 	if part { // the lease goes with the last of them
 		keys, p.ended = keys[:most], 0
 		if _, err := k.callLease(ctx, hot.EndLease(id), true); err != nil {
