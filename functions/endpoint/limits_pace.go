@@ -15,7 +15,7 @@ const (
 	// paceWindow is the time over which that is averaged.
 	paceWindow = 100 * time.Millisecond
 	// paceFloor is how many calls are let in however long they take.
-	paceFloor = 256
+	paceFloor = 1024
 )
 
 // pace bounds the calls that are open so that they do not wait longer than paceTarget: a

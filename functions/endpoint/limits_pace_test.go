@@ -28,7 +28,7 @@ func TestPace(t *testing.T) {
 		t.Errorf("a server that is fast enough lets %d in", got)
 	}
 	serve(1000, 100_000, 100)
-	if got := p.limit.Load(); got < 500 || got > 1200 {
+	if got := p.limit.Load(); got < paceFloor || got > 1400 {
 		t.Errorf("a server that ends 1000 per second lets %d in", got)
 	}
 	serve(10, 100_000, 200)
