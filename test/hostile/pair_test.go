@@ -59,9 +59,11 @@ func startPair(tb testing.TB, maxTxnOps uint) *pair {
 	}
 	c := cluster.Start(tb, cluster.Options{Args: args})
 	etcd := oracle.Start(tb, oracle.Options{Configure: func(config *embed.Config) {
-		config.ElectionMs = 20_000 // etcd gives a request five seconds and two elections: enough on a busy machine
+		// etcd gives a request five seconds and two elections: enough on a busy machine. It also takes up to an election
+		// to start, so only those have more who make ten thousand operations.
+		config.ElectionMs = 3_000
 		if maxTxnOps != 0 {
-			config.MaxTxnOps = maxTxnOps
+			config.ElectionMs, config.MaxTxnOps = 20_000, maxTxnOps
 		}
 	}})
 	return &pair{
