@@ -22,7 +22,7 @@ import (
 
 var (
 	selfFlag      = flag.Bool("self", false, "compare etcd with another etcd where users are, which shows that the requests are deterministic")
-	authStepsFlag = flag.Int("auth-steps", 600, "requests per round where users are")
+	authStepsFlag = flag.Int("auth-steps", 400, "requests per round where users are")
 )
 
 // speaker is somebody who makes calls: with a token of each system, or none.
