@@ -85,9 +85,13 @@ func (f *frontend) onClose(what string, run func(context.Context) error) {
 // open builds the parts. After an error, close must be called all the same.
 func (f *frontend) open(ctx context.Context) error {
 	f.metrics = prometheus.NewRegistry()
+	// Before anything that is the whole process': what is refused here has touched nothing.
+	if err := f.openCertificates(ctx); err != nil {
+		return err
+	}
 	hot.UseLogger(f.logger)
 	endpoint.UseLogger(f.logger)
-	for _, step := range []func(context.Context) error{f.openTracing, f.openCertificates, f.openRedis, f.openArchive, f.openKeyspace, f.openAudit, f.openEndpoint, f.openJobs} {
+	for _, step := range []func(context.Context) error{f.openTracing, f.openRedis, f.openArchive, f.openKeyspace, f.openAudit, f.openEndpoint, f.openJobs} {
 		if err := step(ctx); err != nil {
 			return err
 		}
