@@ -230,10 +230,10 @@ type planned struct {
 	// leases are those whose keys the new shard holds; moveText what the move is known as.
 	leases   []int64
 	moveText string
-	// auth is a change of auth data; next is then the current map. again says that it is the
-	// current map, with nothing else.
-	auth  []hot.AuthField
+	// again says that next is the current map, of which only the next epoch begins; auth is a
+	// change of auth data that comes with that.
 	again bool
+	auth  []hot.AuthField
 }
 
 // plan decides: the commit point. What it decides is carried out before it returns, if

@@ -131,24 +131,10 @@ func (k *Keyspace) ConfirmAuth(ctx context.Context) (Revision, error) {
 // ChangeAuth implements API. It is decided as a change of the shard map is, while all shards stand still,
 // and returns when all of them refuse what was permitted before.
 func (k *Keyspace) ChangeAuth(ctx context.Context, from int64, change AuthChange) error {
-	ctx, cancel := context.WithTimeout(ctx, k.settings.RequestTimeout)
-	defer cancel()
-	bound := WithAuth(ctx, from)
-	for {
-		c, err := k.cross(bound, func(m *mapVersion) []hot.Shard { return m.owners() })
-		if err != nil {
-			return err
-		}
-		next := c.m.succeeded()
-		outcome, _, err := c.plan(ctx, planned{next: &next, auth: change.fields()})
-		if errors.Is(err, errBeginAgain) || err == nil && outcome == hot.OutcomeChanged {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("change auth data: %w", err)
-		}
-		return k.reloadMap(ctx)
+	if err := k.refresh(WithAuth(ctx, from), change.fields()); err != nil {
+		return fmt.Errorf("change auth data: %w", err)
 	}
+	return nil
 }
 
 // owners are the home shard and all that own keys, in order.

@@ -208,19 +208,36 @@ func (k *Keyspace) Merge(ctx context.Context, at []byte) error {
 
 // remap changes the map in a way that leaves every key on its shard.
 func (k *Keyspace) remap(ctx context.Context, change func(*mapCard) error) error {
+	return k.replan(ctx, func(*mapVersion) []hot.Shard { return nil }, func(m *mapVersion) (planned, error) {
+		next := m.clone()
+		return planned{next: &next}, change(&next)
+	})
+}
+
+// refresh begins the next epoch of a map that says the same, with a change of auth data, if there is one. When
+// it has returned, all shards refuse what goes by anything that was so before.
+func (k *Keyspace) refresh(ctx context.Context, auth []AuthField) error {
+	return k.replan(ctx, (*mapVersion).owners, func(m *mapVersion) (planned, error) {
+		next := m.succeeded()
+		return planned{next: &next, again: true, auth: auth}, nil
+	})
+}
+
+// replan changes the map, while the shards that concern names stand still, to what draft makes of it.
+func (k *Keyspace) replan(ctx context.Context, concern func(*mapVersion) []hot.Shard, draft func(*mapVersion) (planned, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, k.settings.RequestTimeout)
 	defer cancel()
 	for {
-		c, err := k.cross(ctx, func(*mapVersion) []hot.Shard { return nil })
+		c, err := k.cross(ctx, concern)
 		if err != nil {
 			return err
 		}
-		next := c.m.clone()
-		if err := change(&next); err != nil {
+		p, err := draft(c.m)
+		if err != nil {
 			c.abort(ctx)
 			return err
 		}
-		outcome, _, err := c.plan(ctx, planned{next: &next})
+		outcome, _, err := c.plan(ctx, p)
 		if errors.Is(err, errBeginAgain) || err == nil && outcome == hot.OutcomeChanged {
 			continue
 		}

@@ -94,7 +94,7 @@ func (k *Keyspace) ChangeSealing(ctx context.Context, binding bool, change func(
 			return false, err
 		}
 		if after == before { // whoever set it may not have come to what follows
-			return false, k.bind(ctx)
+			return false, k.refresh(ctx, nil)
 		}
 		done, err := k.hot.SetMapText(ctx, sealingText, before, after)
 		if err != nil {
@@ -104,34 +104,9 @@ func (k *Keyspace) ChangeSealing(ctx context.Context, binding bool, change func(
 			continue // someone else has changed it meanwhile
 		}
 		if binding {
-			if err := k.bind(ctx); err != nil {
-				return true, err
-			}
+			return true, k.refresh(ctx, nil)
 		}
 		return true, k.reloadMap(ctx)
-	}
-}
-
-// bind has all shards refuse what goes by anything read before.
-func (k *Keyspace) bind(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, k.settings.RequestTimeout)
-	defer cancel()
-	for {
-		c, err := k.cross(ctx, func(m *mapVersion) []hot.Shard { return m.owners() })
-		if err != nil {
-			return err
-		}
-		next := c.m.succeeded()
-		outcome, _, err := c.plan(ctx, planned{next: &next, again: true})
-		if err != nil && !errors.Is(err, errBeginAgain) {
-			return err
-		}
-		if err == nil && outcome == hot.OutcomeThen {
-			return nil
-		}
-		if err := k.reloadMap(ctx); err != nil {
-			return err
-		}
 	}
 }
 
@@ -206,10 +181,7 @@ func (k *Keyspace) RenewSeals(ctx context.Context, report func(SealProgress)) (a
 		return false, nil
 	}
 	// Whoever changed the setting may have died before it was binding.
-	if err := k.bind(ctx); err != nil {
-		return false, err
-	}
-	if err := k.reloadMap(ctx); err != nil {
+	if err := k.refresh(ctx, nil); err != nil {
 		return false, err
 	}
 	m := k.shardMap()

@@ -23,16 +23,7 @@ given as to tierd serve, with the same environment variables and settings file.`
 var errWarnings = errors.New("the archive has warnings")
 
 func newBackupCommand(environ []string, open placeOpener) *cobra.Command {
-	root := &cobra.Command{
-		Use: "backup", Short: "Look at the archive, check it, rotate its key, prune it", Long: backupHelp,
-		Args: cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage("tierd backup has no command %q: see tierd backup --help", args[0])
-			}
-			return cmd.Help()
-		},
-	}
+	root := newGroup("backup", "Look at the archive, check it, rotate its key, prune it", backupHelp)
 	root.AddCommand(newBackupListCommand(environ), newBackupStatusCommand(environ, open), newBackupVerifyCommand(environ, open),
 		newBackupRotateCommand(environ), newBackupPruneCommand(environ))
 	return root

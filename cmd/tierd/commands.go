@@ -17,19 +17,8 @@ var version = "0.1.0-dev"
 
 // newRootCommand is the command line of tierd.
 func newRootCommand(environ []string) *cobra.Command {
-	root := &cobra.Command{
-		Use:           "tierd",
-		Short:         "An etcd v3 endpoint whose state lives in Redis",
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		Args:          cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage("tierd has no command %q: see tierd --help", args[0])
-			}
-			return cmd.Help()
-		},
-	}
+	root := newGroup("tierd", "An etcd v3 endpoint whose state lives in Redis", "")
+	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd.CommandPath(), err) })
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(newServeCommand(environ), newShardTool(environ, openShards).root(),
@@ -37,6 +26,19 @@ func newRootCommand(environ []string) *cobra.Command {
 		newRestoreTool(environ, openPlace).command(), newBackupCommand(environ, openPlace),
 		newHistoryCommand(environ), newGetCommand(environ), newDiffCommand(environ), newUndoCommand(environ), newBranchCommand(environ, openPlace), newHealthCommand(environ), newVersionCommand())
 	return root
+}
+
+// newGroup is a command that only has others below it.
+func newGroup(use, short, long string) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Long: long, Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if path := cmd.CommandPath(); len(args) > 0 {
+				return usage("%s has no command %q: see %s --help", path, args[0], path)
+			}
+			return cmd.Help()
+		},
+	}
 }
 
 // noArguments refuses what stands behind the flags.

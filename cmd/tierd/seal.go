@@ -37,22 +37,7 @@ type sealTool struct {
 
 func newSealCommand(environ []string) *cobra.Command {
 	t := &sealTool{shardTool: newShardTool(environ, openShards)}
-	root := &cobra.Command{
-		Use: "seal", Short: "Encrypt the values in Redis, and change the keys of that", Long: sealHelp, Args: cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage("tierd seal has no command %q: see tierd seal --help", args[0])
-			}
-			return cmd.Help()
-		},
-	}
-	fs := root.PersistentFlags()
-	fs.SortFlags = false
-	t.serve.register(t.serveFlags)
-	for _, name := range sharedSettings() {
-		fs.AddFlag(t.serveFlags.Lookup(name))
-	}
-	fs.StringVarP(&t.output, "output", "o", "table", "how to print: table or json")
+	root := t.group("seal", "Encrypt the values in Redis, and change the keys of that", sealHelp)
 	rotateKey := t.command("rotate-key", "Encrypt the data keys with another master key; no value is encrypted anew", t.rotateMaster)
 	rotateKey.Flags().StringVar(&t.next.KeyFile, "new-key-file", "", "file with the new master key, made if it is not there")
 	rotateKey.Flags().StringVar(&t.next.KMSKey, "new-kms-key", "", "ARN of the key of AWS KMS that is the new master key")

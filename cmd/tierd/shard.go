@@ -68,25 +68,22 @@ func newShardTool(environ []string, open shardOpener) *shardTool {
 	}
 }
 
-func (t *shardTool) root() *cobra.Command {
-	root := &cobra.Command{
-		Use: "shard", Short: "Look at the shards of a keyspace and move keys between them", Long: shardHelp,
-		Args: cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage("tierd shard has no command %q: see tierd shard --help", args[0])
-			}
-			return cmd.Help()
-		},
-	}
-	fs := root.PersistentFlags()
+// group is the command above those of the tool, with the flags that they share.
+func (t *shardTool) group(use, short, long string) *cobra.Command {
+	group := newGroup(use, short, long)
+	fs := group.PersistentFlags()
 	fs.SortFlags = false
 	t.serve.register(t.serveFlags)
 	for _, name := range sharedSettings() {
 		fs.AddFlag(t.serveFlags.Lookup(name))
 	}
 	fs.StringVarP(&t.output, "output", "o", "table", "how to print: table or json")
-	fs.BoolVar(&t.hex, "hex", false, "keys are given, and shown in tables, as hexadecimal digits")
+	return group
+}
+
+func (t *shardTool) root() *cobra.Command {
+	root := t.group("shard", "Look at the shards of a keyspace and move keys between them", shardHelp)
+	root.PersistentFlags().BoolVar(&t.hex, "hex", false, "keys are given, and shown in tables, as hexadecimal digits")
 	root.AddCommand(t.listCommand(), t.statusCommand(), t.planCommand(),
 		t.addCommand(), t.splitCommand(), t.mergeCommand(), t.moveCommand(), t.drainCommand())
 	return root

@@ -117,7 +117,7 @@ func (p *place) judgeWritten(rights []*right) {
 	last := a.revision()
 	ctx, cancel := context.WithTimeout(with(p.Context(), p.rootToken()), callBound)
 	defer cancel()
-	stream, err := pb.NewWatchClient(p.any(a.random)).Watch(ctx)
+	stream, err := pb.NewWatchClient(p.any(a.random)).Watch(ctx, grpc.WaitForReady(true)) // one was killed a moment ago
 	if err != nil {
 		p.Fatal(err)
 	}

@@ -202,7 +202,7 @@ type PlanRequest struct {
 	// Again says that Map says what the version before says, and takes its place: only the
 	// epoch is another.
 	Again bool
-	// Auth is a change of auth data, empty for none. Map is then the current one.
+	// Auth is a change of auth data, empty for none; it comes with Again.
 	Auth []AuthField
 }
 

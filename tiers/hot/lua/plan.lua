@@ -12,9 +12,9 @@
 --   anything; 12 quota in bytes; 13 1 if it takes a revision; 14
 --   the text of the move that it ends, or ''; 15 a change of auth data, or '': per field
 --   ('>I4BI4'), length of its name, 1 if it is set and 0 if it is removed, length of its
---   value, then name and value. With one, the map given is the current one, and takes that one's place
---   under the next epoch: what was routed, and permitted, before is refused from then on; 16 1 if
---   the map is that, too, without a change of auth data.
+--   value, then name and value; 16 1 if the map given is the current one, which it always is with a change
+--   of auth data: it takes that one's place under the next epoch, and what was routed, and
+--   permitted, before is refused from then on.
 -- Reply: outcome (1 done, 3 a lease is not there, 5 no space, 6 something has changed,
 --   7 the lease is not due), revision ('>BI8'). A token that was decided before is
 --   answered as then.
@@ -111,7 +111,7 @@ if ended ~= '' then
 end
 if ARGV[9] ~= '' then
   local since = int(revision)
-  if ARGV[15] ~= '' or ARGV[16] == '1' then
+  if ARGV[16] == '1' then
     since = string.match(call('HGET', MAP, int(epoch)) or '0:', '^%d+')
     call('HDEL', MAP, int(epoch))
   end
