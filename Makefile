@@ -7,7 +7,7 @@ ARGS ?=
 TEST_TIMEOUT ?= 10m
 
 .DEFAULT_GOAL := help
-.PHONY: flood overload help build run redis compiler objectstore test lint test-valkey test-rights e2e-etcdctl e2e-kubernetes bench crash torture shards revokes backup-faults drill model sbom vulncheck clean
+.PHONY: test-terraform test-terraform-mutations scan-terraform lock-terraform flood overload help build run redis compiler objectstore test lint test-valkey test-rights e2e-etcdctl e2e-kubernetes bench crash torture shards revokes backup-faults drill model sbom vulncheck clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -123,6 +123,22 @@ flood: LEASES ?= 1000000
 flood: KEYS ?= 10000
 flood: redis ## flood a frontend with leases and deletions, and report what that costs others (about 5 minutes)
 	$(GO) test ./test/limits -count 1 -v -timeout 0 -parallel 1 -run 'TestLeaseFlood|TestManyKeysGo' -leases $(LEASES) -keys $(KEYS)
+
+# The programs that these need are installed, or built from their Go modules, the first time.
+# ONLY='hot-tier|aws-small' checks some folders; AWS_SCHEMA names the stand-in of the provider where it is elsewhere.
+test-terraform: ## check terraform/: formatting, init, validate, terraform test, tflint, READMEs (5 minutes the first time; ONLY)
+	$(GO) -C scripts/terraform vet ./...
+	$(GO) -C scripts/terraform test ./...
+	ONLY='$(ONLY)' $(GO) -C scripts/terraform run . check
+
+test-terraform-mutations: ## break each promise of the Terraform modules by hand, and see a test fail
+	ONLY='$(ONLY)' $(GO) -C scripts/terraform run . mutations
+
+scan-terraform: ## look for insecure settings below terraform/ with trivy (builds it once, about 15 minutes)
+	$(GO) -C scripts/terraform run . scan
+
+lock-terraform: ## record the AWS provider's checksums in the lock files (needs its registry)
+	$(GO) -C scripts/terraform run . lock
 
 sbom: build ## write bin/sbom.json: what bin/tierd was built from, in CycloneDX
 	@$(GO) run ./scripts/sbom bin/tierd > bin/sbom.json && echo "bin/sbom.json: $$(grep -c '"purl"' bin/sbom.json) components"
