@@ -251,7 +251,7 @@ func (k *Keyring) read(ctx context.Context, n keyName) (key []byte, master strin
 	if err != nil {
 		return nil, "", fmt.Errorf("%s: %w: %w", k.object(n), ErrAltered, err)
 	}
-	if id != k.master.ID() {
+	if !sameMaster(id, k.master.ID()) {
 		return nil, id, fmt.Errorf("%s: %w: it is encrypted by the master key %q, and %q was given", k.object(n), ErrKey, id, k.master.ID())
 	}
 	if key, err = k.master.Unwrap(ctx, wrapped, k.keyBound(n)); err != nil {

@@ -75,6 +75,23 @@ func NewKMS(ctx context.Context, keyARN string, options KMSOptions) (Master, err
 // ID implements Master.
 func (k *kmsKey) ID() string { return k.id }
 
+// sameMaster tells whether two IDs name the same master key. A multi-Region key of KMS and its replicas
+// have one material, and ARNs that differ by region alone: the archive of a region that is
+// lost is read by the replica of another one.
+func sameMaster(one, other string) bool {
+	return one == other || multiRegion(one) != "" && multiRegion(one) == multiRegion(other)
+}
+
+// multiRegion is what the ARNs of all replicas of a multi-Region key have in common, "" for others.
+func multiRegion(id string) string {
+	parsed, err := arn.Parse(id)
+	if err != nil || parsed.Service != "kms" || !strings.HasPrefix(parsed.Resource, "key/mrk-") {
+		return ""
+	}
+	parsed.Region = ""
+	return parsed.String()
+}
+
 // Wrap implements Master.
 func (k *kmsKey) Wrap(ctx context.Context, plaintext, associated []byte) ([]byte, error) {
 	reply, err := k.client.Encrypt(ctx, &kms.EncryptInput{

@@ -48,7 +48,12 @@ func (s *kmsServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(map[string]string{"__type": kind, "message": "no"})
 	}
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-	bound := in.KeyID + "|" + in.EncryptionContext["tierd"] + "|"
+	// The replicas of a multi-Region key have one material.
+	material := in.KeyID
+	if _, replicated, found := strings.Cut(in.KeyID, "key/mrk-"); found {
+		material = replicated
+	}
+	bound := material + "|" + in.EncryptionContext["tierd"] + "|"
 	switch {
 	case s.fail != "":
 		refuse(s.fail)
@@ -69,11 +74,16 @@ const kmsARN = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1
 
 func newKMS(t *testing.T, server http.Handler) seal.Master {
 	t.Helper()
+	return newKMSNamed(t, server, kmsARN)
+}
+
+func newKMSNamed(t *testing.T, server http.Handler, name string) seal.Master {
+	t.Helper()
 	s := httptest.NewServer(server)
 	t.Cleanup(s.Close)
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	master, err := seal.NewKMS(t.Context(), kmsARN, seal.KMSOptions{
+	master, err := seal.NewKMS(t.Context(), name, seal.KMSOptions{
 		Endpoint: s.URL, Credentials: credentials.NewStaticCredentialsProvider("id", "secret", ""), Client: &http.Client{Transport: transport},
 	})
 	if err != nil {
@@ -130,6 +140,31 @@ func TestKMSIsNamedByItsARN(t *testing.T) {
 	for _, name := range []string{"", "alias/x", "1234abcd-12ab-34cd-56ef-1234567890ab", "arn:aws:kms:eu-west-1:1:alias/x", "arn:aws:s3:::bucket"} {
 		if _, err := seal.NewKMS(t.Context(), name, seal.KMSOptions{}); err == nil {
 			t.Errorf("%q was taken", name)
+		}
+	}
+}
+
+// TestReplicaOfAMultiRegionKey: the archive of one region is read with the key's replica in another
+// one, and by no other key.
+func TestReplicaOfAMultiRegionKey(t *testing.T) {
+	t.Parallel()
+	server, store := &kmsServer{}, newStore(t)
+	const key = "key/mrk-1234abcd12ab34cd56ef1234567890ab"
+	first := newKMSNamed(t, server, "arn:aws:kms:eu-west-1:111122223333:"+key)
+	object := sealed(t, newKeyring(t, store, first), "ks/log/1", []byte("content"))
+	replica := newKMSNamed(t, server, "arn:aws:kms:eu-central-1:111122223333:"+key)
+	if got, err := opened(newKeyring(t, store, replica), "ks/log/1", bytes.NewReader(object)); err != nil || string(got) != "content" {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	rotate(t, store, first, replica)
+	for _, name := range []string{
+		"arn:aws:kms:eu-central-1:999922223333:" + key,
+		"arn:aws:kms:eu-central-1:111122223333:key/mrk-ffffabcd12ab34cd56ef1234567890ab",
+		strings.Replace(kmsARN, "eu-west-1", "eu-central-1", 1),
+	} {
+		other := newKMSNamed(t, server, name)
+		if _, err := seal.OpenKeyring(t.Context(), store, other, "ks", rand.Reader, false); !errors.Is(err, seal.ErrKey) {
+			t.Errorf("%s opened the keys: %v", name, err)
 		}
 	}
 }

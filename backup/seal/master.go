@@ -18,7 +18,8 @@ import (
 
 // Master encrypts wrapping keys. It is safe for concurrent use.
 type Master interface {
-	// ID names the key, and says nothing of it. What one of an ID has encrypted, no other can decrypt.
+	// ID names the key, and says nothing of it. What one of an ID has encrypted, no other can decrypt
+	// (but for a replica of the same key: sameMaster).
 	ID() string
 	// Wrap encrypts a few dozen bytes, bound to associated (a text).
 	Wrap(ctx context.Context, plaintext, associated []byte) ([]byte, error)

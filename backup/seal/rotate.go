@@ -54,7 +54,7 @@ type rotation struct {
 func (r *rotation) add(ctx context.Context, stored map[KeyID][]int) error {
 	newest := slices.Max(slices.Collect(maps.Keys(stored)))
 	generations := stored[newest]
-	if r.from.master.ID() != r.to.master.ID() && generations[len(generations)-1] == 1 {
+	if !sameMaster(r.from.master.ID(), r.to.master.ID()) && generations[len(generations)-1] == 1 {
 		switch _, _, err := r.to.read(ctx, keyName{newest, 1}); {
 		case err == nil:
 			return nil
