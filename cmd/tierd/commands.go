@@ -24,7 +24,7 @@ func newRootCommand(environ []string) *cobra.Command {
 	root.AddCommand(newServeCommand(environ), newShardTool(environ, openShards).root(),
 		newShardTool(environ, openShards).recoverCommand(), newSealCommand(environ), newImportTool(environ, openPlace).command(), newExportTool(environ, openPlace).command(),
 		newRestoreTool(environ, openPlace).command(), newBackupCommand(environ, openPlace),
-		newHistoryCommand(environ), newGetCommand(environ), newDiffCommand(environ), newUndoCommand(environ), newBranchCommand(environ, openPlace), newHealthCommand(environ), newVersionCommand())
+		newHistoryCommand(environ), newGetCommand(environ), newDiffCommand(environ), newUndoCommand(environ), newBranchCommand(environ, openPlace), newHealthCommand(environ), newPKICommand(environ), newVersionCommand())
 	return root
 }
 

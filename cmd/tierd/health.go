@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,7 +13,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 )
 
 // healthPrefix starts the variables that hold settings of tierd health.
@@ -39,7 +37,7 @@ func newHealthCommand(environ []string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "health", Short: "Ask a frontend whether it is ready", Long: healthHelp, Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := applyHealthEnvironment(cmd.Flags(), environ); err != nil {
+			if err := applyOwnEnvironment(cmd.Flags(), healthPrefix, environ); err != nil {
 				return err
 			}
 			return t.ask(cmd.Context())
@@ -54,22 +52,6 @@ func newHealthCommand(environ []string) *cobra.Command {
 	fs.StringVar(&t.serverName, "server-name", "", "name that the frontend's certificate must be for (default the endpoint's)")
 	fs.DurationVar(&t.timeout, "timeout", 6*time.Second, "how long an answer may take")
 	return cmd
-}
-
-// applyHealthEnvironment sets the flags that the command line left alone.
-func applyHealthEnvironment(fs *pflag.FlagSet, environ []string) (err error) {
-	for _, entry := range environ {
-		name, value, _ := strings.Cut(entry, "=")
-		name, ours := strings.CutPrefix(name, healthPrefix)
-		flag := fs.Lookup(strings.ToLower(strings.ReplaceAll(name, "_", "-")))
-		if !ours || flag == nil || flag.Changed || value == "" {
-			continue
-		}
-		if fs.Set(flag.Name, value) != nil {
-			err = errors.Join(err, valueError("the environment variable "+healthPrefix+name, flag, value))
-		}
-	}
-	return err
 }
 
 // ask asks once.

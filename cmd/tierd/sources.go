@@ -53,7 +53,7 @@ func applyEnvironment(flags *pflag.FlagSet, environ []string, settled map[string
 	variables := make(map[string]string)
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, environmentPrefix) && !strings.HasPrefix(name, testPrefix) && !strings.HasPrefix(name, healthPrefix) && value != "" {
+		if strings.HasPrefix(name, environmentPrefix) && !foreign(name) && value != "" {
 			variables[name] = value
 		}
 	}
@@ -75,6 +75,28 @@ func applyEnvironment(flags *pflag.FlagSet, environ []string, settled map[string
 		warnings = append(warnings, fmt.Sprintf("the environment variable %s is no setting of tierd serve and is ignored", name))
 	}
 	return warnings, failure
+}
+
+// foreign tells whether a variable is for something other than tierd serve.
+func foreign(name string) bool {
+	return slices.ContainsFunc([]string{testPrefix, healthPrefix, pkiPrefix}, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+}
+
+// applyOwnEnvironment sets the flags that the command line left alone, for a command whose variables begin with
+// a prefix of their own.
+func applyOwnEnvironment(fs *pflag.FlagSet, prefix string, environ []string) (err error) {
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		name, ours := strings.CutPrefix(name, prefix)
+		flag := fs.Lookup(strings.ToLower(strings.ReplaceAll(name, "_", "-")))
+		if !ours || flag == nil || flag.Changed || value == "" {
+			continue
+		}
+		if fs.Set(flag.Name, value) != nil {
+			err = errors.Join(err, valueError("the environment variable "+prefix+name, flag, value))
+		}
+	}
+	return err
 }
 
 // applyFile sets the flags that are not settled yet from a YAML file. Every key

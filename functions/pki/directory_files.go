@@ -1,0 +1,143 @@
+package pki
+
+import (
+	"bytes"
+	"encoding/pem"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// nextSuffix ends the names of files that are not in their place yet.
+const nextSuffix = ".next"
+
+// splitAuthority takes apart the file in which certificates and keys are kept together.
+func splitAuthority(text []byte) Secret {
+	var s Secret
+	for rest := text; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			if len(bytes.TrimSpace(rest)) > 0 {
+				s.Key = append(s.Key, rest...) // so that it is seen not to be whole
+			}
+			return s
+		}
+		if encoded := pem.EncodeToMemory(block); block.Type == typeCertificate {
+			s.Certificate = append(s.Certificate, encoded...)
+		} else {
+			s.Key = append(s.Key, encoded...)
+		}
+	}
+}
+
+// replace replaces a file as a whole, for good.
+func (d *Directory) replace(name string, content []byte, mode fs.FileMode) error {
+	path := filepath.Join(d.path, name)
+	if err := writeFile(path+nextSuffix, content, mode); err != nil {
+		return err
+	}
+	if err := os.Rename(path+nextSuffix, path); err != nil {
+		return err
+	}
+	return syncDirectory(d.path)
+}
+
+// switchPair puts both files into a directory of their own, and has the links lead there.
+func (d *Directory) switchPair(name string, s Secret) error {
+	before, err := os.Readlink(filepath.Join(d.path, "."+name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	into := "." + name + "-" + s.digest()[:16]
+	if err := d.writePair(into, name, s); err != nil {
+		return err
+	}
+	if err := d.link(into, "."+name); err != nil {
+		return err
+	}
+	for _, ending := range []string{".key", ".crt"} {
+		if err := d.link(filepath.Join("."+name, name+ending), name+ending); err != nil {
+			return err
+		}
+	}
+	return d.forget(name, into, before)
+}
+
+// writePair writes both files of a pair, for good, before anything leads to them.
+func (d *Directory) writePair(into, name string, s Secret) error {
+	place := filepath.Join(d.path, into)
+	if err := os.MkdirAll(place, directoryMode); err != nil {
+		return err
+	}
+	if err := writeFile(filepath.Join(place, name+".key"), s.Key, 0o600); err != nil {
+		return err
+	}
+	if err := writeFile(filepath.Join(place, name+".crt"), s.Certificate, 0o644); err != nil {
+		return err
+	}
+	return syncDirectory(place)
+}
+
+// link makes a name lead to a target, in place of what has the name.
+func (d *Directory) link(target, name string) error {
+	path := filepath.Join(d.path, name)
+	if is, err := os.Readlink(path); err == nil && is == target {
+		return nil
+	}
+	next := path + nextSuffix
+	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.Symlink(target, next); err != nil {
+		return err
+	}
+	if err := os.Rename(next, path); err != nil {
+		return err
+	}
+	return syncDirectory(d.path)
+}
+
+// forget removes what an earlier pair was in, but for the last one: somebody may be reading it.
+func (d *Directory) forget(name, now, before string) error {
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		digest, isPair := strings.CutPrefix(entry.Name(), "."+name+"-")
+		if !isPair || !entry.IsDir() || len(digest) != 16 || entry.Name() == now || entry.Name() == before {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(d.path, entry.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeFile writes a file that nobody reads yet, with a mode that does not depend on what was there.
+func writeFile(path string, content []byte, mode fs.FileMode) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(content)
+	if err == nil {
+		err = file.Sync()
+	}
+	return errors.Join(err, file.Close())
+}
+
+// syncDirectory makes what happened to names in a directory last.
+func syncDirectory(path string) error {
+	folder, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
+}
