@@ -178,6 +178,41 @@ func (k *Keyspace) SetDraining(ctx context.Context, endpoint int, draining bool)
 	return k.reloadMap(ctx)
 }
 
+// RemoveEndpoint implements Topologist. A move begins by saying so beside the map and looks whether its endpoint is still
+// there then; and where no move is under way and the epoch is the one that was looked at, no shard has come to it.
+func (k *Keyspace) RemoveEndpoint(ctx context.Context, endpoint int) error {
+	if err := k.reloadMap(ctx); err != nil {
+		return err
+	}
+	m := k.shardMap()
+	card, ok := m.endpoints[endpoint]
+	switch {
+	case !ok:
+		return fmt.Errorf("%w: there is no endpoint %d", ErrMap, endpoint)
+	case endpoint == 0:
+		return fmt.Errorf("%w: endpoint 0 holds the sequencer and cannot be removed", ErrMap)
+	case !card.Draining:
+		return fmt.Errorf("%w: endpoint %d is not being drained", ErrMap, endpoint)
+	}
+	for shard, place := range m.places() {
+		if place == endpoint {
+			return fmt.Errorf("%w: shard %d is on endpoint %d still", ErrMap, shard, endpoint)
+		}
+	}
+	before, err := json.Marshal(card)
+	if err != nil {
+		return fmt.Errorf("encode an endpoint: %w", err)
+	}
+	removed, err := k.hot.RemoveMapText(ctx, endpointText+strconv.Itoa(endpoint), string(before), m.now().epoch)
+	if err != nil {
+		return translate(err)
+	}
+	if !removed {
+		return ErrBusy
+	}
+	return k.reloadMap(ctx)
+}
+
 // Split implements Topologist.
 func (k *Keyspace) Split(ctx context.Context, at []byte) error {
 	if len(at) == 0 {

@@ -96,6 +96,7 @@ func (k *Keyspace) newMover(ctx context.Context, from, to []byte, endpoint int, 
 	case card.Draining:
 		return nil, fmt.Errorf("%w: endpoint %d is being drained", ErrMap, endpoint)
 	}
+	k.step("move-look")
 	token, err := k.hot.NewToken()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -109,7 +110,23 @@ func (k *Keyspace) newMover(ctx context.Context, from, to []byte, endpoint int, 
 	if err := m.say(ctx, "begin"); err != nil {
 		return nil, err
 	}
+	// From now on the endpoint cannot be removed; it may have been since it was looked at.
+	if err := m.confirmEndpoint(ctx, card.URL); err != nil {
+		m.undo(ctx)
+		return nil, err
+	}
 	return m, nil
+}
+
+// confirmEndpoint says whether the endpoint is still the one that it was.
+func (m *mover) confirmEndpoint(ctx context.Context, url string) error {
+	if err := m.k.reloadMap(ctx); err != nil {
+		return err
+	}
+	if card, ok := m.k.shardMap().endpoints[m.card.Endpoint]; !ok || card.URL != url {
+		return fmt.Errorf("%w: endpoint %d was removed", ErrMap, m.card.Endpoint)
+	}
+	return nil
 }
 
 // lastShardText counts the shards that ever were.
@@ -417,6 +434,9 @@ func (k *Keyspace) undoMove(ctx context.Context, text string) error {
 	}
 	if _, named := k.shardMap().places()[card.Shard]; named || !ended {
 		return nil // it has come to its end, or goes on
+	}
+	if _, known := k.shardMap().endpoints[card.Endpoint]; !known {
+		return nil // nothing was brought to an endpoint that was removed when the move began
 	}
 	s, err := k.openShard(card.Shard, card.Endpoint, k.shardMap())
 	if err != nil {

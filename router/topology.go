@@ -100,6 +100,9 @@ type Topologist interface {
 	AddEndpoint(ctx context.Context, url string) (int, error)
 	// SetDraining says whether anything may be moved to an endpoint.
 	SetDraining(ctx context.Context, endpoint int, draining bool) error
+	// RemoveEndpoint forgets an endpoint that was drained, when no shard is there any more, not even for
+	// history. ErrMap otherwise, ErrBusy if another change is under way.
+	RemoveEndpoint(ctx context.Context, endpoint int) error
 	// Split divides the range that holds a key before that key. Nothing is copied.
 	Split(ctx context.Context, at []byte) error
 	// Merge joins the ranges on both sides of a boundary that one shard owns.

@@ -85,7 +85,7 @@ func (t *shardTool) root() *cobra.Command {
 	root := t.group("shard", "Look at the shards of a keyspace and move keys between them", shardHelp)
 	root.PersistentFlags().BoolVar(&t.hex, "hex", false, "keys are given, and shown in tables, as hexadecimal digits")
 	root.AddCommand(t.listCommand(), t.statusCommand(), t.planCommand(),
-		t.addCommand(), t.splitCommand(), t.mergeCommand(), t.moveCommand(), t.drainCommand())
+		t.addCommand(), t.splitCommand(), t.mergeCommand(), t.moveCommand(), t.drainCommand(), t.removeCommand(), t.applyCommand())
 	return root
 }
 

@@ -18,10 +18,7 @@ import (
 // change says what a command did, or with --dry-run would do: would is the sentence
 // for the one, did for the other.
 func (t *shardTool) change(c changeJSON, would, did string) error {
-	c.DryRun, c.Message = t.dryRun, did
-	if t.dryRun {
-		c.Message = would
-	}
+	c = t.said(c, would, did)
 	if t.output == "json" {
 		return t.printJSON(c)
 	}

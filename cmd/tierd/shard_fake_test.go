@@ -85,6 +85,14 @@ func (f *fakeShards) SetDraining(_ context.Context, endpoint int, draining bool)
 	return f.note("draining %d %v", endpoint, draining)
 }
 
+func (f *fakeShards) RemoveEndpoint(_ context.Context, endpoint int) error {
+	if err := f.note("remove %d", endpoint); err != nil {
+		return err
+	}
+	f.topology.Endpoints = slices.DeleteFunc(f.topology.Endpoints, func(e router.EndpointStatus) bool { return e.ID == endpoint })
+	return nil
+}
+
 func (f *fakeShards) Split(_ context.Context, at []byte) error {
 	if err := f.note("split %q", at); err != nil {
 		return err

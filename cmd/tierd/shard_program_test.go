@@ -72,6 +72,21 @@ func TestShardProgram(t *testing.T) {
 		t.Errorf("moved to what drains: code %d\n%s%s", a.code, a.out, a.errOut)
 	}
 	step("ranges may be moved to endpoint 1 again", "drain", "1", "--undo")
+	// The endpoint goes for good once nobody can read the history there.
+	if a := shardProgram(t, first.URL(), "apply", first.URL(), "--wait=1ms"); a.code != 1 || !strings.Contains(a.errOut, "holds something still") {
+		t.Errorf("let go of history: code %d\n%s%s", a.code, a.out, a.errOut)
+	}
+	last, err := client.Put(t.Context(), "other", "value")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Compact(t.Context(), last.Header.Revision); err != nil {
+		t.Fatal(err)
+	}
+	step("endpoint 1 ("+second.URL()+") is forgotten: its Redis can be stopped", "apply", first.URL(), "--wait=1m")
+	step("The keyspace has 1 endpoint, as listed.", "apply", first.URL())
+	second.Kill()
+	step(second.URL(), "apply", first.URL(), second.URL(), "--dry-run")
 	// The tool was never a member.
 	members, err := client.MemberList(t.Context())
 	if err != nil || len(members.Members) != 1 {

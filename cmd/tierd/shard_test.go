@@ -112,6 +112,7 @@ func TestShardChanges(t *testing.T) {
 		{"drain in the background", []string{"drain", "1", "--background"}, "would mark endpoint 1 as draining and move 2 ranges off it",
 			"endpoint 1 is marked: the balancer moves its 2 ranges off it, see tierd shard list.", []string{"draining 1 true"}},
 		{"drain what is empty", []string{"drain", "2"}, "move 0 ranges", "no range is left on endpoint 2; no shard is left there either: it can be removed.", []string{"draining 2 true"}},
+		{"remove", []string{"remove", "2"}, "would forget endpoint 2.", "endpoint 2 is forgotten: its Redis can be stopped.", []string{"remove 2"}},
 		{"undo", []string{"drain", "2", "--undo"}, "would let ranges be moved to endpoint 2 again.", "ranges may be moved to endpoint 2 again.", []string{"draining 2 false"}},
 	}
 	for _, c := range cases {
@@ -131,6 +132,79 @@ func TestShardChanges(t *testing.T) {
 				t.Errorf("printed no JSON:\n%s", a.out)
 			}
 		})
+	}
+}
+
+// The endpoints are brought to what is listed, from wherever they are; where they are so, nothing changes.
+func TestShardApply(t *testing.T) {
+	t.Parallel()
+	const a, b, c, d = "redis://a:6379", "redis://b:6379", "redis://c:6379", "redis://user:secret@d:6379"
+	for name, test := range map[string]struct {
+		before    func(*fakeShards)
+		arguments []string
+		changes   []string
+		says      []string
+	}{
+		"as listed":           {nil, []string{a, b, c}, nil, []string{"The keyspace has 3 endpoints, as listed."}},
+		"in another order":    {nil, []string{a, c, b}, nil, []string{"as listed"}},
+		"one more":            {nil, []string{a, b, c, d}, []string{"add redis://user:secret@d:6379"}, []string{"redis://d:6379 is endpoint 3;"}},
+		"an empty one less":   {nil, []string{a, b}, []string{"draining 2 true", "remove 2"}, []string{"endpoint 2 (redis://c:6379) is forgotten: its Redis can be stopped."}},
+		"a full one less":     {nil, []string{a, c}, []string{"draining 1 true"}, []string{"endpoint 1 (redis://b:6379) is being drained: 2 ranges are there."}},
+		"one for another":     {nil, []string{a, b, d}, []string{"add redis://user:secret@d:6379", "draining 2 true", "remove 2"}, []string{"is endpoint 3", "is forgotten"}},
+		"all before any move": {nil, []string{a, "--wait=1h"}, []string{"draining 1 true", "draining 2 true", `move "p\x00" "t" 0`, `move "t" "" 0`, "remove 1", "remove 2"}, []string{"endpoint 1 (redis://b:6379) is forgotten", "endpoint 2 (redis://c:6379) is forgotten"}},
+		"one that is let in again": {func(f *fakeShards) { f.topology.Endpoints[2].Draining = true }, []string{a, b, c}, []string{"draining 2 false"},
+			[]string{"ranges may be moved to endpoint 2 (redis://c:6379) again."}},
+		"one that is drained already":    {func(f *fakeShards) { f.topology.Endpoints[2].Draining = true }, []string{a, b}, []string{"remove 2"}, []string{"is forgotten"}},
+		"while the map is being changed": {func(f *fakeShards) { f.refuse = []error{nil, router.ErrBusy} }, []string{a, b}, []string{"draining 2 true", "remove 2"}, []string{"is forgotten by the next run"}},
+		"as a rehearsal":                 {nil, []string{a, c, d, "--dry-run"}, nil, []string{"would add redis://d:6379", "would drain endpoint 1 (redis://b:6379), and forget it"}},
+	} {
+		f := threeEndpoints()
+		f.look = func(f *fakeShards) { // the history of what has moved away is compacted
+			f.topology.Shards = slices.DeleteFunc(f.topology.Shards, func(s router.ShardStatus) bool {
+				return s.ID != 0 && !slices.ContainsFunc(f.topology.Ranges, func(r router.RangeStatus) bool { return r.Shard == s.ID })
+			})
+		}
+		if test.before != nil {
+			test.before(f)
+		}
+		got := f.on(t, append([]string{"apply"}, test.arguments...)...)
+		t.Run(name, func(t *testing.T) { f.wantDone(t, got, test.changes, test.says...) })
+		if strings.Contains(got.out+got.errOut, "secret") {
+			t.Errorf("%s: a password is shown:\n%s%s", name, got.out, got.errOut)
+		}
+	}
+	f := threeEndpoints()
+	var read []changeJSON
+	if got := f.on(t, "apply", a, b, d, "--output=json"); json.Unmarshal([]byte(got.out), &read) != nil || len(read) != 2 || read[0].Change != "add" || *read[1].Endpoint != 2 {
+		t.Errorf("printed other JSON:\n%s", got.out)
+	}
+}
+
+// What cannot be brought about is said, and what holds something still is not let go.
+func TestShardApplyFails(t *testing.T) {
+	t.Parallel()
+	const a = "redis://a:6379"
+	for name, test := range map[string]struct {
+		arguments []string
+		refuse    []error
+		code      int
+		want      string
+	}{
+		"nothing listed":      {nil, nil, exitUsage, "wants the URLs of all endpoints"},
+		"another home":        {[]string{"redis://b:6379", a}, nil, exitUsage, "the first URL must be that of the home endpoint, redis://a:6379, and is redis://b:6379"},
+		"twice":               {[]string{a, "redis://x:1", "redis://x:1"}, nil, exitUsage, "redis://x:1 is listed twice"},
+		"no URL":              {[]string{a, "x://y"}, nil, exitUsage, "the Redis URL must start with"},
+		"a negative wait":     {[]string{a, "--wait=-1s"}, nil, exitUsage, "--wait must not be negative"},
+		"Redis is away":       {[]string{a, "redis://b:6379", "redis://c:6379", "redis://d:6379"}, []error{errLost}, exitFailure, "add redis://d:6379: connection refused"},
+		"history is left":     {[]string{a, "redis://c:6379", "--wait=3s"}, nil, exitFailure, "endpoint 1 (redis://b:6379) holds something still, and its Redis must go on: 1 shard is there for history"},
+		"a drain that breaks": {[]string{a, "redis://c:6379", "--wait=3s"}, []error{nil, errLost}, exitFailure, "it stays marked"},
+	} {
+		f := threeEndpoints()
+		f.refuse = test.refuse
+		got := f.on(t, append([]string{"apply"}, test.arguments...)...)
+		if got.code != test.code || !strings.Contains(got.errOut, test.want) || got.out != "" {
+			t.Errorf("%s: code %d, output %q, errors:\n%s", name, got.code, got.out, got.errOut)
+		}
 	}
 }
 

@@ -80,6 +80,13 @@ func (c *Client) SetMapText(ctx context.Context, name, before, after string) (bo
 	return string(reply) == "ok", err
 }
 
+// RemoveMapText removes a text beside the map if its value is still the one given, the map is still that of the
+// epoch, and no move is under way; it says whether it is gone now.
+func (c *Client) RemoveMapText(ctx context.Context, name, before string, epoch Epoch) (bool, error) {
+	reply, err := c.read(ctx, scriptMapping, nil, "remove", name, before, int64(epoch))
+	return string(reply) == "ok", err
+}
+
 // DropEpochs removes versions of the map that no readable revision needs any more.
 func (c *Client) DropEpochs(ctx context.Context, epochs []Epoch) error {
 	args := make([]any, 0, len(epochs)+1)
