@@ -7,7 +7,7 @@ ARGS ?=
 TEST_TIMEOUT ?= 10m
 
 .DEFAULT_GOAL := help
-.PHONY: test-terraform test-terraform-mutations scan-terraform lock-terraform flood overload help build run redis compiler objectstore test lint test-valkey test-rights e2e-etcdctl e2e-kubernetes bench crash torture shards revokes backup-faults drill model sbom vulncheck clean
+.PHONY: test-terraform test-terraform-mutations scan-terraform lock-terraform flood overload help build run redis compiler objectstore test lint test-valkey test-rights e2e-etcdctl e2e-kubernetes bench crash torture shards revokes backup-faults drill model sbom image vulncheck clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -139,6 +139,9 @@ scan-terraform: ## look for insecure settings below terraform/ with trivy (build
 
 lock-terraform: ## record the AWS provider's checksums in the lock files (needs its registry)
 	$(GO) -C scripts/terraform run . lock
+# VERSION is what the binary tells (default the Dockerfile's); PLATFORMS what the image is for.
+image: ## build the container image into bin/image and bin/image.tar, without a container engine, the same each time
+	@$(GO) run ./scripts/image $(if $(VERSION),--version '$(VERSION)') $(if $(PLATFORMS),--platforms '$(PLATFORMS)')
 
 sbom: build ## write bin/sbom.json: what bin/tierd was built from, in CycloneDX
 	@$(GO) run ./scripts/sbom bin/tierd > bin/sbom.json && echo "bin/sbom.json: $$(grep -c '"purl"' bin/sbom.json) components"

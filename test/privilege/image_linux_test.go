@@ -3,12 +3,16 @@ package privilege
 import (
 	"debug/elf"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,113 +22,162 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/tierd/tierd/test/cluster"
+	"github.com/tierd/tierd/test/pki"
 )
 
 // imageUser is who runs in the image.
 const imageUser = 65532
 
-// instruction is one of a Dockerfile.
-type instruction struct{ name, arguments string }
+// picture is an image for this machine's processor, unpacked.
+type picture struct {
+	digest, root string
+	config       struct {
+		User        string
+		Env         []string
+		Entrypoint  []string
+		Cmd         []string
+		WorkingDir  string
+		Volumes     map[string]struct{}
+		Healthcheck struct{ Test []string }
+	}
+}
 
-// stages reads the Dockerfile.
-func stages(t *testing.T) [][]instruction {
+// paint has scripts/image build the image in the repository at dir, and unpacks it.
+func paint(t *testing.T, dir string) *picture {
 	t.Helper()
-	text, err := os.ReadFile("../../Dockerfile")
-	if err != nil {
+	p := &picture{root: cluster.Folder(t)}
+	layout := filepath.Join(cluster.Folder(t), "image")
+	cmd := exec.CommandContext(t.Context(), "go", "run", "./scripts/image", "--version", "1.2.3", "--revision", "of a test", "--platforms", "linux/"+runtime.GOARCH, "--output", layout)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH=1700000000")
+	if output, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	var of struct {
+		Manifests, Layers []struct{ Digest string }
+		Config            json.RawMessage
+	}
+	descend := func(name string) {
+		t.Helper()
+		text, err := os.ReadFile(filepath.Join(layout, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(text, &of); err != nil {
+			t.Fatal(err)
+		}
+	}
+	blob := func(digest string) string {
+		return filepath.Join("blobs", "sha256", strings.TrimPrefix(digest, "sha256:"))
+	}
+	descend("index.json")
+	p.digest = of.Manifests[0].Digest
+	descend(blob(p.digest))
+	descend(blob(of.Manifests[0].Digest))
+	var configuration struct{ Digest string }
+	if err := json.Unmarshal(of.Config, &configuration); err != nil {
 		t.Fatal(err)
 	}
-	var all [][]instruction
-	for line := range strings.Lines(strings.ReplaceAll(string(text), "\\\n", " ")) {
-		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		name, arguments, _ := strings.Cut(line, " ")
-		if name == "FROM" {
-			all = append(all, nil)
-		}
-		if len(all) == 0 {
-			t.Fatalf("%q stands before the first stage", line)
-		}
-		all[len(all)-1] = append(all[len(all)-1], instruction{name, strings.TrimSpace(arguments)})
+	for _, one := range of.Layers {
+		unpack(t, filepath.Join(layout, blob(one.Digest)), p.root)
 	}
-	return all
+	descend(blob(configuration.Digest))
+	if err := json.Unmarshal(of.Config, &p.config); err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
-// of are the arguments of all instructions of one name.
-func of(stage []instruction, name string) (all []string) {
-	for _, i := range stage {
-		if i.name == name {
-			all = append(all, i.arguments)
+// unpack unpacks a layer as an engine does: as root, with owners and modes.
+func unpack(t *testing.T, layer, root string) {
+	t.Helper()
+	if err := os.Chmod(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range [][]string{{"tar", "--extract", "--gzip", "--same-owner", "--same-permissions", "--numeric-owner", "--file", layer, "--directory", root}} {
+		if output, err := exec.CommandContext(t.Context(), command[0], command[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", command, err, output)
 		}
 	}
-	return all
 }
 
-// The image has nothing in it but the binary, certificates and two folders, which no shell
-// prepares, and runs as a user who is not root.
+// The image has nothing in it but the binary, certificates and three folders, and runs as a user who
+// is not root; its health check asks where no certificate is needed. Built in another folder it is the same.
 func TestImage(t *testing.T) {
 	t.Parallel()
-	all := stages(t)
-	image := all[len(all)-1]
-	for name, want := range map[string][]string{
-		"FROM": {"scratch"}, "USER": {fmt.Sprintf("%d:%[1]d", imageUser)}, "RUN": nil, "ADD": nil, "SHELL": nil,
-		"ENTRYPOINT": {`["/tierd"]`}, "CMD": {`["serve"]`}, "EXPOSE": {"2379"}, "VOLUME": {`["/data"]`},
-	} {
-		if got := of(image, name); !slices.Equal(got, want) {
-			t.Errorf("%s %q, want %q", name, got, want)
-		}
+	if os.Getuid() != 0 {
+		t.Skip("only root can unpack what belongs to others")
 	}
-	for _, copied := range of(image, "COPY") {
-		if !strings.HasPrefix(copied, "--from=build ") {
-			t.Errorf("COPY %s is not of what was built", copied)
-		}
-	}
-	for _, setting := range of(image, "ENV") {
-		if regexp.MustCompile(`(?i)password|secret|key|token`).MatchString(setting) {
-			t.Errorf("ENV %s looks like a secret", setting)
-		}
-	}
-	health := of(image, "HEALTHCHECK")
-	if len(health) != 1 {
-		t.Fatalf("%d health checks", len(health))
-	}
-	var command []string
-	_, form, _ := strings.Cut(health[0], "CMD ")
-	if err := json.Unmarshal([]byte(form), &command); err != nil || !slices.Equal(command, []string{"/tierd", "health"}) {
-		t.Errorf("HEALTHCHECK %s: %v, %v", health[0], command, err)
-	}
-}
-
-// build runs the Dockerfile's own command line for the binary.
-func build(t *testing.T) string {
-	t.Helper()
 	root, err := cluster.RepositoryRoot()
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(cluster.Folder(t), "tierd")
-	commands := of(stages(t)[0], "RUN")
-	line := commands[slices.IndexFunc(commands, func(c string) bool { return strings.Contains(c, "go build") })]
-	cmd := exec.CommandContext(t.Context(), "sh", "-ec", strings.Replace(line, "/out/tierd", path, 1))
-	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "TARGETOS=linux", "TARGETARCH=", "VERSION=1.2.3")
-	if output, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", line, err, output)
+	p := paint(t, root)
+	c := p.config
+	if c.User != fmt.Sprintf("%d:%[1]d", imageUser) || c.WorkingDir != "/data" || !slices.Equal(slices.Sorted(maps.Keys(c.Volumes)), []string{"/data", "/run/tierd"}) ||
+		!slices.Equal(c.Entrypoint, []string{"/tierd"}) || !slices.Equal(c.Cmd, []string{"serve"}) || !slices.Equal(c.Healthcheck.Test, []string{"CMD", "/tierd", "health"}) {
+		t.Errorf("the configuration is %+v", c)
 	}
-	return path
+	for _, setting := range c.Env {
+		if regexp.MustCompile(`(?i)password|secret|key|token`).MatchString(setting) {
+			t.Errorf("ENV %s looks like a secret", setting)
+		}
+	}
+	var found []string
+	err = filepath.WalkDir(p.root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		owner := info.Sys().(*syscall.Stat_t)
+		found = append(found, fmt.Sprintf("%s %v %d:%d", strings.TrimPrefix(path, p.root), info.Mode(), owner.Uid, owner.Gid))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		" drwxr-xr-x 0:0", "/data drwx------ 65532:65532", "/etc drwxr-xr-x 0:0", "/etc/ssl drwxr-xr-x 0:0", "/etc/ssl/certs drwxr-xr-x 0:0",
+		"/etc/ssl/certs/ca-certificates.crt -r--r--r-- 0:0", "/run drwxr-xr-x 0:0", "/run/tierd drwx------ 65532:65532", "/tierd -r-xr-xr-x 0:0",
+		"/tmp drwx------ 65532:65532",
+	}
+	if !slices.Equal(found, want) {
+		t.Errorf("the image holds\n%s", strings.Join(found, "\n"))
+	}
+	if again := paint(t, elsewhere(t, root)); again.digest != p.digest {
+		t.Errorf("built in another folder it is %s, here %s", again.digest, p.digest)
+	}
+}
+
+// elsewhere copies the repository, without its history, to a folder of another name.
+func elsewhere(t *testing.T, root string) string {
+	t.Helper()
+	copied := cluster.Folder(t)
+	for _, name := range []string{"Dockerfile", "go.mod", "go.sum", "backup", "cmd", "functions", "router", "scripts", "tiers"} {
+		if output, err := exec.CommandContext(t.Context(), "cp", "-R", filepath.Join(root, name), copied).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, output)
+		}
+	}
+	return copied
 }
 
 // The binary needs nothing beside it: no libraries, no loader, no files, no rights; in a root
-// that has what the image has and that its user cannot write to, it serves, makes snapshots
-// and answers its health check.
+// that has what the image has and that its user cannot write to, it serves with the settings of the image and a certificate,
+// makes snapshots and answers its health check, which has none to show.
 func TestImageServes(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Skip("only root can enter another root")
 	}
-	path := build(t)
-	binary, err := elf.Open(path)
+	repository, err := cluster.RepositoryRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := paint(t, repository)
+	binary, err := elf.Open(filepath.Join(p.root, "tierd"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,52 +189,60 @@ func TestImageServes(t *testing.T) {
 	if err := binary.Close(); err != nil {
 		t.Fatal(err)
 	}
-	root := cluster.Folder(t)
-	for _, step := range []error{
-		os.Chmod(root, 0o755), os.Rename(path, filepath.Join(root, "tierd")), os.Chmod(filepath.Join(root, "tierd"), 0o555),
-		os.Mkdir(filepath.Join(root, "data"), 0o700), os.Mkdir(filepath.Join(root, "tmp"), 0o700),
-		os.Chown(filepath.Join(root, "data"), imageUser, imageUser), os.Chown(filepath.Join(root, "tmp"), imageUser, imageUser),
-	} {
-		if step != nil {
-			t.Fatal(step)
+	authority := pki.New(t, t.TempDir(), "authority")
+	server := authority.Server("server")
+	for from, to := range map[string]string{server.Cert: "server.crt", server.Key: "server.key", authority.File(): "ca.crt"} {
+		text, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		placed := filepath.Join(p.root, "run", "tierd", to)
+		if err := errors.Join(os.WriteFile(placed, text, 0o600), os.Chown(placed, imageUser, imageUser)); err != nil {
+			t.Fatal(err)
 		}
 	}
 	redis := cluster.StartRedis(t, cluster.RedisOptions{TCP: true, User: cluster.LeastUser, Config: cluster.LeastRights(t, "{default:*")})
-	endpoint := "http://127.0.0.1:" + strconv.Itoa(cluster.FreePort(t))
+	ports := cluster.FreePorts(t, 2)
+	endpoint, health := "https://127.0.0.1:"+strconv.Itoa(ports[0]), "http://127.0.0.1:"+strconv.Itoa(ports[1])
+	// The addresses are the test's; that health is where the image says is a matter of its settings.
+	settings := append(slices.Clone(p.config.Env), "TIERD_HOT_TIER="+redis.TCPURL(), "TIERD_LISTEN_CLIENT_URLS="+endpoint,
+		"TIERD_LISTEN_METRICS_URLS="+health, "TIERD_HEALTH_ENDPOINT="+health, "TIERD_TRUSTED_CA_FILE=/run/tierd/ca.crt",
+		"TIERD_CLIENT_CERT_AUTH=true", "TIERD_CERT_FILE=/run/tierd/server.crt", "TIERD_KEY_FILE=/run/tierd/server.key")
+	if !slices.Contains(p.config.Env, "TIERD_LISTEN_METRICS_URLS=http://127.0.0.1:2381") || !slices.Contains(p.config.Env, "TIERD_HEALTH_ENDPOINT=http://127.0.0.1:2381") {
+		t.Errorf("the health check does not ask where health is: %q", p.config.Env)
+	}
 	contained := func(arguments ...string) *exec.Cmd {
-		cmd := exec.Command("/tierd", arguments...)
-		cmd.Dir = "/data"
-		cmd.Env = []string{"TIERD_DATA_DIR=/data", "TIERD_LISTEN_CLIENT_URLS=" + endpoint, "TIERD_HEALTH_ENDPOINT=" + endpoint, "TIERD_HOT_TIER=" + redis.TCPURL()}
-		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: imageUser, Gid: imageUser}, Pdeathsig: syscall.SIGKILL}
+		cmd := exec.Command(p.config.Entrypoint[0], arguments...)
+		cmd.Dir, cmd.Env = p.config.WorkingDir, settings
+		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: p.root, Credential: &syscall.Credential{Uid: imageUser, Gid: imageUser}, Pdeathsig: syscall.SIGKILL}
 		return cmd
 	}
 	var log strings.Builder
-	server := contained("serve")
-	server.Stderr = &log
-	if err := server.Start(); err != nil {
+	serve := contained(p.config.Cmd...)
+	serve.Stderr = &log
+	if err := serve.Start(); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := server.Process.Signal(syscall.SIGTERM); err != nil {
+		if err := serve.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Error(err)
 		}
-		if err := server.Wait(); err != nil {
+		if err := serve.Wait(); err != nil {
 			t.Errorf("%v:\n%s", err, log.String())
 		}
 	}()
 	cluster.Await(t, patience, "the image's health check", func() error {
-		if output, err := contained("health").CombinedOutput(); err != nil {
+		if output, err := contained(p.config.Healthcheck.Test[2:]...).CombinedOutput(); err != nil {
 			return fmt.Errorf("%w: %s", err, output)
 		}
 		return nil
 	})
-	useImage(t, endpoint)
+	useImage(t, cluster.DialTLS(t, authority.TLS(authority.Client("someone")), endpoint), health)
 }
 
 // useImage writes, reads back and takes a snapshot, which is built in a file.
-func useImage(t *testing.T, endpoint string) {
+func useImage(t *testing.T, client *clientv3.Client, health string) {
 	t.Helper()
-	client := cluster.Dial(t, endpoint)
 	if _, err := client.Put(t.Context(), "key", "value"); err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +259,7 @@ func useImage(t *testing.T, endpoint string) {
 	if err := snapshot.Close(); err != nil {
 		t.Fatal(err)
 	}
-	response, err := http.Get(endpoint + "/metrics")
+	response, err := http.Get(health + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}
