@@ -12,6 +12,7 @@ variable "cidr" {
   description = "IPv4 addresses of the network, /16 to /24. Each subnet takes a sixteenth of them."
   type        = string
   default     = "10.64.0.0/16"
+  nullable    = false
 
   validation {
     condition     = can(cidrhost(var.cidr, 0)) && try(cidrhost(var.cidr, 0) == split("/", var.cidr)[0], false)
@@ -48,6 +49,7 @@ variable "interface_endpoints" {
   description = "AWS services that are reached through interface endpoints. Each costs by the hour and zone. Add acm-pca for certificates of ACM Private CA, monitoring for CloudWatch metrics that are not sent as logs, sts for tasks that assume other roles."
   type        = set(string)
   default     = ["ecr.api", "ecr.dkr", "secretsmanager", "kms", "logs", "aps-workspaces"]
+  nullable    = false
 
   validation {
     condition     = length(setsubtract(var.interface_endpoints, ["ecr.api", "ecr.dkr", "secretsmanager", "kms", "logs", "monitoring", "aps-workspaces", "sts", "acm-pca"])) == 0
@@ -64,6 +66,7 @@ variable "s3_bucket_arns" {
   description = "ARNs of the buckets that may be reached through the S3 endpoint, beside that of ECR's image layers. Empty: any bucket of this account."
   type        = list(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = alltrue([for arn in var.s3_bucket_arns : !endswith(arn, "*") && !strcontains(arn, "/")])
@@ -75,12 +78,14 @@ variable "public_subnets" {
   description = "Whether to make public subnets and an internet gateway, for a load balancer that the internet reaches. Private subnets have no way there either way."
   type        = bool
   default     = false
+  nullable    = false
 }
 
 variable "flow_log_retention_days" {
   description = "Days for which the log of accepted and refused connections is kept."
   type        = number
   default     = 30
+  nullable    = false
 
   validation {
     condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.flow_log_retention_days)
@@ -92,4 +97,5 @@ variable "tags" {
   description = "Tags of everything that is made here."
   type        = map(string)
   default     = {}
+  nullable    = false
 }
