@@ -3,10 +3,12 @@ package endpoint
 import (
 	"context"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"github.com/tierd/tierd/functions/wire"
 	"github.com/tierd/tierd/router"
@@ -31,6 +33,7 @@ type keyspaceCollector struct {
 
 	hasLeader, isLeader, isLearner, id, version, clusterVersion, goVersion *prometheus.Desc
 	leaderChanges, size, sizeInUse, quota, keys, revision, compacted       *prometheus.Desc
+	alarm                                                                  *prometheus.Desc
 }
 
 func newKeyspaceCollector(api statusSource, pulse *pulse) *keyspaceCollector {
@@ -53,6 +56,7 @@ func newKeyspaceCollector(api statusSource, pulse *pulse) *keyspaceCollector {
 		keys:           desc("etcd_debugging_mvcc_keys_total", "The number of live keys."),
 		revision:       desc("etcd_debugging_mvcc_current_revision", "The current revision."),
 		compacted:      desc("etcd_debugging_mvcc_compact_revision", "The compacted revision, -1 before the first compaction."),
+		alarm:          desc("tierd_alarm", "1 while an alarm of this type is up, else 0.", "type"),
 	}
 }
 
@@ -60,7 +64,7 @@ func newKeyspaceCollector(api statusSource, pulse *pulse) *keyspaceCollector {
 func (c *keyspaceCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.hasLeader, c.isLeader, c.isLearner, c.id, c.version, c.clusterVersion, c.goVersion,
-		c.leaderChanges, c.size, c.sizeInUse, c.quota, c.keys, c.revision, c.compacted,
+		c.leaderChanges, c.size, c.sizeInUse, c.quota, c.keys, c.revision, c.compacted, c.alarm,
 	} {
 		ch <- d
 	}
@@ -92,6 +96,10 @@ func (c *keyspaceCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.keys, float64(status.Keys))
 	gauge(c.revision, float64(status.Revision))
 	gauge(c.compacted, float64(status.Compacted))
+	for _, kind := range []pb.AlarmType{pb.AlarmType_NOSPACE, pb.AlarmType_CORRUPT} {
+		up := slices.ContainsFunc(status.Alarms, func(a router.Alarm) bool { return a.Type == kind })
+		gauge(c.alarm, boolean(up), kind.String())
+	}
 }
 
 func boolean(yes bool) float64 {

@@ -107,9 +107,12 @@ func (k *fakeKeyspace) Alarms(context.Context) ([]router.Alarm, error) {
 }
 
 func (k *fakeKeyspace) Status(context.Context) (router.Status, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	return router.Status{
 		Revision: 2, Compacted: -1, Term: 2, SizeBytes: 4096, SizeInUseBytes: 1024, QuotaBytes: 8192, Keys: 1, LeaderID: 0x2e12,
-	}, k.failure()
+		Alarms: k.alarms,
+	}, k.err
 }
 
 // fakeServices are services that remember one key, announce its puts to every

@@ -83,6 +83,25 @@ func TestSeries(t *testing.T) {
 	}
 }
 
+// Who watches the metrics learns of an alarm without asking for health.
+func TestAlarmsAreSeries(t *testing.T) {
+	t.Parallel()
+	f := start(t, nil)
+	want := func(noSpace, corrupt string) {
+		t.Helper()
+		for series, want := range map[string]string{`tierd_alarm{type="NOSPACE"}`: noSpace, `tierd_alarm{type="CORRUPT"}`: corrupt} {
+			if got := f.value(t, series); got != want {
+				t.Errorf("%s = %q, want %q", series, got, want)
+			}
+		}
+	}
+	want("0", "0")
+	f.keyspace.raise(pb.AlarmType_CORRUPT)
+	want("0", "1")
+	f.keyspace.raise(pb.AlarmType_NOSPACE, pb.AlarmType_CORRUPT)
+	want("1", "1")
+}
+
 // A call counts with its messages and with the code that its client got.
 func TestCallsAreCounted(t *testing.T) {
 	t.Parallel()
