@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -17,13 +18,28 @@ import (
 	"github.com/tierd/tierd/tiers/hot"
 )
 
-// passwordBytesMax bounds the file of --hot-tier-password-file.
-const passwordBytesMax = 4096
+const (
+	// passwordBytesMax bounds a password for Redis.
+	passwordBytesMax = 4096
+	// passwordName is the setting with the password itself. It may stand in the environment and in the settings file, which
+	// only their owner reads, and not on the command line.
+	passwordName = "hot-tier-password"
+)
 
 // accessFlags say how Redis is reached, beside what URLs say.
 type accessFlags struct {
 	caFile, certFile, keyFile, serverName, minVersion, passwordFile string
+	password                                                        hidden
 }
+
+// hidden is a setting that prints as nothing.
+type hidden string
+
+// String keeps it out of logs and error texts.
+func (hidden) String() string { return "(hidden)" }
+
+// GoString keeps it out of logs and error texts.
+func (h hidden) GoString() string { return h.String() }
 
 func (f *accessFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.caFile, "hot-tier-ca-file", "", "file with the authorities that rediss:// servers are verified by (default those of the system); read again when it changes, as are the others")
@@ -32,6 +48,17 @@ func (f *accessFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.serverName, "hot-tier-server-name", "", "name that certificates of rediss:// servers must be for (default the host that is dialled)")
 	fs.StringVar(&f.minVersion, "hot-tier-tls-min-version", tls12, "least version of TLS with rediss:// servers: TLS1.2 or TLS1.3")
 	fs.StringVar(&f.passwordFile, "hot-tier-password-file", "", "file with the password for every Redis whose URL has none, also for those of the shard map; the user is the URL's")
+	fs.StringVar((*string)(&f.password), passwordName, "", "the password itself")
+	// The flag is there: it has just been declared.
+	_ = fs.MarkHidden(passwordName)
+}
+
+// refusePassword refuses the password on a command line, where everybody on the machine sees it.
+func refusePassword(fs *pflag.FlagSet) error {
+	if flag := fs.Lookup(passwordName); flag != nil && flag.Changed {
+		return usage("--%s cannot be given on the command line, which everybody on the machine can read: give it as %s, in the settings file, or as --hot-tier-password-file", passwordName, variableName(passwordName))
+	}
+	return nil
 }
 
 // accessNames are the names of the flags, which all commands have that reach a Redis.
@@ -45,13 +72,25 @@ type hotAccess struct {
 	ServerName   string
 	MinVersion   uint16
 	PasswordFile string
+	Password     hidden
 }
 
 func (f *accessFlags) check() (a hotAccess, err error) {
 	if (f.certFile == "") != (f.keyFile == "") {
 		return a, usage("--hot-tier-cert-file and --hot-tier-key-file only work together")
 	}
-	a = hotAccess{Files: certs.Files{Cert: f.certFile, Key: f.keyFile, CA: f.caFile}, ServerName: f.serverName, PasswordFile: f.passwordFile}
+	password := hidden(strings.TrimRight(string(f.password), "\r\n"))
+	switch {
+	case f.password == "":
+	case f.passwordFile != "":
+		return a, usage("--hot-tier-password-file and %s (%s) exclude each other", variableName(passwordName), passwordName)
+	case password == "" || len(password) > passwordBytesMax:
+		return a, usage("%s (%s) must be a password of 1 to %d bytes", variableName(passwordName), passwordName, passwordBytesMax)
+	}
+	a = hotAccess{
+		Files: certs.Files{Cert: f.certFile, Key: f.keyFile, CA: f.caFile}, ServerName: f.serverName,
+		PasswordFile: f.passwordFile, Password: password,
+	}
 	a.MinVersion, err = tlsVersion("--hot-tier-tls-min-version", f.minVersion)
 	return a, err
 }
@@ -78,6 +117,9 @@ func clearPassword(e hot.Endpoint) string {
 // open reads the files; the store is nil if there are none of TLS.
 func (a hotAccess) open(logger *slog.Logger, metrics *certs.Metrics) (access hot.Access, store *certs.Store, err error) {
 	access.ServerName = a.ServerName
+	if a.Password != "" {
+		access.Password = func() (string, error) { return string(a.Password), nil }
+	}
 	if a.PasswordFile != "" {
 		access.Password = func() (string, error) { return readPassword(a.PasswordFile) }
 		if _, err := access.Password(); err != nil {

@@ -70,6 +70,9 @@ func TestRefusals(t *testing.T) {
 		{"sampling", []string{"serve", "--distributed-tracing-sampling-rate=1000001"}, "--distributed-tracing-sampling-rate must be from 0 to 1000000, not 1000001."},
 		{"collector", []string{"serve", "--enable-distributed-tracing", "--distributed-tracing-address=collector"},
 			`--distributed-tracing-address must be host:port, not "collector".`},
+		{"a password", []string{"serve", "--hot-tier-password=SECRET"},
+			"--hot-tier-password cannot be given on the command line, which everybody on the machine can read: give it as TIERD_HOT_TIER_PASSWORD, in the settings file, or as --hot-tier-password-file."},
+		{"a password for a tool", []string{"shard", "list", "--hot-tier-password=SECRET"}, "tierd shard list has no flag --hot-tier-password: see tierd shard list --help."},
 		{"no file", []string{"serve", "--config-file=/nonexistent.yaml"}, "the settings file /nonexistent.yaml cannot be read: no such file or directory."},
 	}
 	for _, c := range cases {

@@ -29,6 +29,9 @@ const (
 // environment once there is a file; here the sources are layers.) It returns
 // warnings about variables that look like settings and are none.
 func applySources(flags *pflag.FlagSet, environ []string) ([]string, error) {
+	if err := refusePassword(flags); err != nil {
+		return nil, err
+	}
 	settled := make(map[string]bool)
 	flags.Visit(func(flag *pflag.Flag) { settled[flag.Name] = true })
 	warnings, err := applyEnvironment(flags, environ, settled)

@@ -160,8 +160,12 @@ func startLeaky(t *testing.T, kind string) *leaky {
 	address := ""
 	l.traces, address = startSink(t)
 	l.audit = filepath.Join(dir, "audit")
+	user, env := "tierd:"+l.secrets["password of Redis"], objectstore.Env()
+	if kind != "simple" { // the password can be in two places
+		user, env = "tierd", append(slices.Clone(env), "TIERD_HOT_TIER_PASSWORD="+l.secrets["password of Redis"])
+	}
 	l.frontend = cluster.StartFrontend(t, cluster.FrontendOptions{
-		HotTier: "unix://tierd:" + l.secrets["password of Redis"] + "@" + strings.TrimPrefix(l.redis.URL(), "unix://"), Env: objectstore.Env(),
+		HotTier: "unix://" + user + "@" + strings.TrimPrefix(l.redis.URL(), "unix://"), Env: env,
 		Args: []string{
 			"--log-level", "debug", "--audit-log", l.audit, "--auth-token", kind, "--bcrypt-cost", "4", "--seal-values",
 			"--archive-key-file", file("archive.key", l.secrets["archive key"]), "--archive-interval", "100ms", "--object-tier", server.URL("a"),
@@ -320,6 +324,10 @@ func TestSecretsOfCommands(t *testing.T) {
 		"an endpoint to add":            {[]string{"TIERD_HOT_TIER=" + redis.URL()}, []string{"shard", "add", url("127.0.0.1:1")}},
 		"a settings file without sense": {nil, []string{"serve", "--config-file", write("a.yaml", "hot-tier "+url("127.0.0.1:1")+"\n")}},
 		"a settings file with a list":   {nil, []string{"serve", "--config-file", write("b.yaml", "hot-tier: {a: "+s["password"]+"}\n")}},
+		"a wrong password":              {[]string{"TIERD_HOT_TIER=" + strings.Replace(redis.URL(), "unix://", "unix://tierd@", 1), "TIERD_HOT_TIER_PASSWORD=" + s["password"]}, []string{"serve"}},
+		"a password for a tool":         {[]string{"TIERD_HOT_TIER=" + strings.Replace(redis.URL(), "unix://", "unix://tierd@", 1), "TIERD_HOT_TIER_PASSWORD=" + s["password"]}, []string{"shard", "list"}},
+		"two passwords":                 {[]string{"TIERD_HOT_TIER=" + redis.URL(), "TIERD_HOT_TIER_PASSWORD=" + s["password"]}, []string{"serve", "--hot-tier-password-file", badKey}},
+		"a password that is a list":     {nil, []string{"serve", "--config-file", write("c.yaml", "hot-tier-password: {a: "+s["password"]+"}\n")}},
 		"credentials of S3":             {s3, []string{"backup", "list", "--object-tier", server.URL("a")}},
 		"a restore with them":           {append(s3, "TIERD_HOT_TIER="+redis.URL()), []string{"restore", "--object-tier", server.URL("a")}},
 		"serving with them":             {append(s3, "TIERD_HOT_TIER="+redis.URL(), "TIERD_ARCHIVE_KEY_FILE="+badKey), []string{"serve", "--object-tier", server.URL("a"), "--data-dir", dir}},

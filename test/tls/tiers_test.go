@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/redis/go-redis/v9"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/tierd/tierd/test/cluster"
@@ -92,26 +91,12 @@ func TestRedisWithTLS(t *testing.T) {
 		mustPut(t, client, key)
 	}
 	c.Frontends[0].Stop()
-	text := c.Frontends[0].Log() + dump(t, first.Client())
+	text := c.Frontends[0].Log() + text(t, first.Redis, "rediss://tierd@localhost")
 	for _, secret := range []string{firstPassword, secondPassword} {
 		if strings.Contains(text, secret) {
 			t.Errorf("the log or the shard map holds %q", secret)
 		}
 	}
-}
-
-// dump is all that the keyspace's own keys hold that could be text.
-func dump(t *testing.T, client *redis.Client) string {
-	t.Helper()
-	var text strings.Builder
-	for _, key := range client.Keys(t.Context(), "*").Val() {
-		text.WriteString(client.Dump(t.Context(), key).Val())
-		fmt.Fprintln(&text, client.HGetAll(t.Context(), key).Val(), client.Get(t.Context(), key).Val())
-	}
-	if !strings.Contains(text.String(), "rediss://tierd@localhost") {
-		t.Error("the shard map was not found")
-	}
-	return text.String()
 }
 
 // mustPut writes a key, however long Redis takes to be back.
