@@ -69,7 +69,10 @@ func copyTree(from, to string) error {
 func (w *workspace) run(ctx context.Context, folder string, arguments ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, w.terraform, arguments...)
 	cmd.Dir = filepath.Join(w.root, folder)
-	cmd.Env = append(neutralEnvironment(), "TF_CLI_CONFIG_FILE="+w.provider.config, "TF_IN_AUTOMATION=1", "TF_INPUT=0", "CHECKPOINT_DISABLE=1")
+	cmd.Env = append(neutralEnvironment(), "TF_CLI_CONFIG_FILE="+w.provider.config, "TF_IN_AUTOMATION=1", "TF_INPUT=0", "CHECKPOINT_DISABLE=1",
+		// Most of the time goes into schemas that are read, used and thrown away: half of it is the
+		// collector's, unless it waits until memory is short.
+		"GOGC=off", "GOMEMLIMIT=1GiB")
 	output, err := cmd.CombinedOutput()
 	return string(output), err
 }
