@@ -41,6 +41,8 @@ type RestoreStart struct {
 	// setting by which values are sealed: they are before they reach Redis.
 	Sealing Sealing
 	Seal    func(ctx context.Context, text string) (string, error)
+	// Scratch says that the keyspace is made to be looked at, and can be discarded after its end.
+	Scratch bool
 }
 
 // RestoreEnd is what a restored keyspace has besides its versions.
@@ -89,6 +91,11 @@ func Restore(ctx context.Context, fleet *hot.Fleet, start RestoreStart) (*Restor
 	}
 	if err := r.seal(ctx); err != nil {
 		return nil, fmt.Errorf("begin to restore: %w", err)
+	}
+	if start.Scratch {
+		if _, err := r.hot.RestoreText(ctx, start.ID, hot.ScratchText, "1"); err != nil {
+			return nil, fmt.Errorf("begin to restore: %w", translate(err))
+		}
 	}
 	r.batch.Number = 1
 	r.batches = make(chan hot.RestoreBatch, restoreBatches)
@@ -277,8 +284,8 @@ func (r *Restoration) Close() {
 	r.cancel()
 }
 
-// DiscardRestore removes what an interrupted restore has brought. ErrKeyspaceExists if it
-// has come to its end since, or there never was one.
+// DiscardRestore removes what an interrupted restore has brought, or a scratch keyspace that nobody serves.
+// ErrKeyspaceExists if the restore of another one has come to its end since, or there never was one.
 func DiscardRestore(ctx context.Context, fleet *hot.Fleet) error {
 	if err := fleet.Home().DiscardRestore(ctx); err != nil {
 		return fmt.Errorf("discard a restore: %w", translate(err))

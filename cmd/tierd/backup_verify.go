@@ -20,8 +20,10 @@ const backupVerifyHelp = `Check an archive by what is in the object tier alone.
 Every object is read, decrypted and checked, and so is that together they are one log;
 --quick goes by names only. With --restore, the latest state (or --revision) is restored into
 a private redis-server in a temporary folder as well, and HashKV of that compared with the
-archive's; the machine needs memory for the whole keyspace then. All timelines are checked;
---timeline chooses the one to restore.
+archive's; the machine needs memory for the whole keyspace then. --scratch-hot-tier restores to
+another Redis instead, as the keyspace --scratch-keyspace, which is removed again, also
+if a drill before was killed; nothing but such a keyspace is ever removed. All timelines are
+checked; --timeline chooses the one to restore.
 
 The exit code is 0 for OK, 3 for WARNING, 1 for FAILURE.`
 
@@ -32,7 +34,12 @@ type verifyTool struct {
 	quick, restore bool
 	revision       int64
 	tempDir        string
+	// scratchHotTier is where to restore to, as the keyspace scratchKeyspace; empty for a private server.
+	scratchHotTier, scratchKeyspace string
 }
+
+// scratchKeyspace is the name of the keyspace of a drill.
+const scratchKeyspace = "drill"
 
 func newBackupVerifyCommand(environ []string, open placeOpener) *cobra.Command {
 	t := &verifyTool{pastTool: newPastTool(environ), open: open}
@@ -44,6 +51,12 @@ func newBackupVerifyCommand(environ []string, open placeOpener) *cobra.Command {
 				return usage("--revision must not be negative, not %d", t.revision)
 			case t.revision > 0 && !t.restore:
 				return usage("--revision needs --restore")
+			case (t.scratchHotTier != "" || cmd.Flags().Changed("scratch-keyspace")) && !t.restore:
+				return usage("--scratch-hot-tier and --scratch-keyspace need --restore")
+			case cmd.Flags().Changed("scratch-keyspace") && t.scratchHotTier == "":
+				return usage("--scratch-keyspace needs --scratch-hot-tier")
+			case t.tempDir != "" && t.scratchHotTier != "":
+				return usage("--temp-dir is for a private server, and has no meaning with --scratch-hot-tier")
 			}
 			return t.run(cmd, t.verify)
 		},
@@ -53,6 +66,8 @@ func newBackupVerifyCommand(environ []string, open placeOpener) *cobra.Command {
 	cmd.Flags().BoolVar(&t.restore, "restore", false, "restore into a scratch Redis as well, and compare HashKV")
 	cmd.Flags().Int64Var(&t.revision, "revision", 0, "with --restore, the revision to restore; 0 is the latest")
 	cmd.Flags().StringVar(&t.tempDir, "temp-dir", "", "with --restore, folder for the scratch Redis (default that of the system)")
+	cmd.Flags().StringVar(&t.scratchHotTier, "scratch-hot-tier", "", "with --restore, the Redis to restore to, as --hot-tier, instead of a private one")
+	cmd.Flags().StringVar(&t.scratchKeyspace, "scratch-keyspace", scratchKeyspace, "with --scratch-hot-tier, name of the keyspace that is made and removed there")
 	return cmd
 }
 
@@ -140,6 +155,9 @@ func (t *verifyTool) rehearse(ctx context.Context) (result *rehearsal, err error
 	if err != nil {
 		return nil, err
 	}
+	if t.scratchHotTier != "" {
+		return t.rehearseThere(ctx, c, plan)
+	}
 	dir, err := os.MkdirTemp(t.tempDir, "tierd-verify-")
 	if err != nil {
 		return nil, fmt.Errorf("make a folder for a scratch Redis: %w", err)
@@ -154,15 +172,42 @@ func (t *verifyTool) rehearse(ctx context.Context) (result *rehearsal, err error
 	return t.rehearseAt(ctx, c, plan, p)
 }
 
+// rehearseThere restores into a scratch keyspace, and removes it again.
+func (t *verifyTool) rehearseThere(ctx context.Context, c *backup.Catalog, plan *restore.Plan) (result *rehearsal, err error) {
+	settings, err := t.archives.destination(t.archive.settings.Place, t.scratchKeyspace, t.scratchHotTier)
+	if err != nil {
+		return nil, err
+	}
+	settings.ReplicaAcks = 0 // what is lost of it costs another drill
+	p, err := t.open.discarding(ctx, settings, t.errOut, true)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, p.Close()) }()
+	defer func() {
+		removing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		failed := p.Discard(removing)
+		if failed != nil && (result != nil || !errors.Is(failed, router.ErrKeyspaceExists)) { // it was not made here otherwise
+			err = errors.Join(err, fmt.Errorf("remove the scratch %s: %w", settings.name(), failed))
+		}
+	}()
+	return t.rehearseAt(ctx, c, plan, p)
+}
+
 func (t *verifyTool) rehearseAt(ctx context.Context, c *backup.Catalog, plan *restore.Plan, p place) (*rehearsal, error) {
 	result := &rehearsal{Revision: plan.Revision}
 	begin := func(ctx context.Context, start router.RestoreStart) (restore.Restoration, error) {
+		start.Scratch = true
 		return p.Restore(ctx, start)
 	}
 	outcome, err := restore.Run(ctx, t.archive.Archive, c, plan, begin, new(restore.Meter))
 	if err == nil {
 		result.Keys = outcome.Keys
 		result.ArchiveHash, err = plan.Hash(ctx, t.archive.Archive)
+	}
+	if errors.Is(err, router.ErrKeyspaceExists) {
+		return nil, usage("%v: a drill only removes what a drill has made; choose another name with --scratch-keyspace", err)
 	}
 	if err != nil && ctx.Err() == nil {
 		result.Error = err.Error()

@@ -25,6 +25,7 @@ func TestS3(t *testing.T) {
 		}
 	}
 	f.Stop()
+	scratch := cluster.StartRedis(t, cluster.RedisOptions{})
 	settings := filepath.Join(t.TempDir(), "tierd.yaml")
 	text := fmt.Sprintf("data-dir: %s\nobject-tier: %s\n", f.DataDir(), url)
 	if err := os.WriteFile(settings, []byte(text), 0o600); err != nil {
@@ -36,6 +37,7 @@ func TestS3(t *testing.T) {
 	}{
 		{"backup status", "up to revision 51", 0},
 		{"backup verify --restore", "OK: restored at revision 51 with 5 keys", 0},
+		{"backup verify --restore --scratch-hot-tier " + scratch.URL(), "OK: restored at revision 51 with 5 keys", 0},
 		{"history key/3 --since 50", "value 48", 0},
 		{"get key/3 --at 10", "value 8", 0},
 		{"diff --from 46", "5 keys different", 0},

@@ -211,10 +211,13 @@ func (c *Client) EndRestore(ctx context.Context, id string, batches int64, revis
 	return err
 }
 
-// DiscardRestore removes what an interrupted restore has brought. ErrKeyspaceExists if it
-// has come to its end.
+// ScratchText is the RestoreText by which a keyspace can be discarded after the end of its restore, too.
+const ScratchText = "scratch"
+
+// DiscardRestore removes what an interrupted restore has brought, or a scratch keyspace that nobody serves.
+// ErrKeyspaceExists if the restore of another one has come to its end, or there never was one.
 func (c *Client) DiscardRestore(ctx context.Context) error {
-	reply, err := c.restore(ctx, "discard")
+	reply, err := c.restore(ctx, "discard", MemberGood.Milliseconds())
 	if err == nil && reply[0] == "exists" {
 		return ErrKeyspaceExists
 	}

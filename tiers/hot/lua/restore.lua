@@ -19,7 +19,9 @@
 --   'auth', 2 id, 3 auth data, all of them, as plan.lua's change. Reply: 'ok'.
 --   'end', 2 id, 3 calls made, 4 revision, 5 compacted revision, 6 cluster id (16 hex
 --      digits). Reply: 'ok'.
---   'discard'. Reply: 'ok', or 'exists'.
+--   'discard', 2 milliseconds after which a member that was silent counts as gone: removes what was brought,
+--      also after the end if it was a scratch keyspace (the text 'scratch') and nobody serves it.
+--      Reply: 'ok', or 'exists'.
 -- Errors: TIERD_RESTORE: this is not what is being restored, or a call is missing.
 --
 -- Below the floor only the versions are known that were alive there: each takes a position
@@ -36,6 +38,16 @@ local function remove()
   for i = 1, #KEYS do call('UNLINK', KEYS[i]) end
 end
 
+-- served says that a member was heard of.
+local function served(good)
+  local all, now = call('HGETALL', MEMBERS), now_ms()
+  for i = 2, #all, 2 do
+    local _, beat = parse('>I8I8', all[i])
+    if beat >= now - good then return true end
+  end
+  return false
+end
+
 -- unused says that the keyspace was made, but never written to, and is not served.
 local function unused(good)
   if o[2] ~= '1' or call('EXISTS', LEASES, SHARDS, LIVE, KEYS[26]) > 0 then return false end
@@ -43,12 +55,7 @@ local function unused(good)
   for _, name in ipairs(call('HKEYS', MAP)) do
     if not find(name, '^%d+$') and not find(name, '^sealing') then return false end
   end
-  local all, now = call('HGETALL', MEMBERS), now_ms()
-  for i = 2, #all, 2 do
-    local _, beat = parse('>I8I8', all[i])
-    if beat >= now - good then return false end
-  end
-  return true
+  return not served(good)
 end
 
 if mode == 'begin' then
@@ -66,7 +73,8 @@ if mode == 'begin' then
   return { 'ok', '0', '0' }
 end
 if mode == 'discard' then
-  if o[1] or not o[3] then return { 'exists' } end
+  local scratch = o[1] and call('HGET', MAP, 'scratch') and call('EXISTS', SHARDS) == 0 and not served(tonumber(ARGV[2]))
+  if not scratch and (o[1] or not o[3]) then return { 'exists' } end
   remove()
   return { 'ok' }
 end
