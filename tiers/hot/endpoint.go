@@ -50,7 +50,8 @@ type Endpoint struct {
 	single   redis.Options
 	cluster  redis.ClusterOptions
 	sentinel redis.FailoverOptions
-	// display is the URL without user, password and parameters.
+	// display is the URL without user, password and parameters, but for those that tell apart what is
+	// behind the same addresses: a database, and the name of what Sentinels watch.
 	display string
 	// urlHost is the URL's host; empty for a socket.
 	urlHost string
@@ -105,7 +106,22 @@ func ParseEndpoint(rawURL string) (Endpoint, error) {
 		return Endpoint{}, fmt.Errorf("the Redis URL %s is not valid: %s", e.display,
 			strings.TrimPrefix(err.Error(), "redis: "))
 	}
+	e.display += e.apart(u.Scheme)
 	return e, nil
+}
+
+// apart is what the display says beside addresses.
+func (e Endpoint) apart(scheme string) string {
+	switch {
+	case e.kind == kindSentinel:
+		return "?" + url.Values{"master_name": {e.sentinel.MasterName}}.Encode()
+	case e.kind == kindCluster || e.single.DB == 0:
+		return ""
+	case scheme == "unix":
+		return fmt.Sprintf("?db=%d", e.single.DB)
+	default:
+		return fmt.Sprintf("/%d", e.single.DB)
+	}
 }
 
 // parseURL takes a URL apart. Where its password is not percent-encoded, a part of that may

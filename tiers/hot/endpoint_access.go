@@ -17,14 +17,16 @@ type Access struct {
 	// ServerName is what certificates of servers have to be for; "" for the host that is dialled.
 	ServerName string
 	// Password is asked before each new connection to a Redis whose URL holds none; nil for none. What a
-	// Sentinel endpoint has is asked once.
+	// Sentinel endpoint has is asked once; it is the Sentinels' too if the URL names a user for them.
 	Password func() (string, error)
 }
 
 // With gives the endpoint as it is reached with access.
 func (e Endpoint) With(access Access) (Endpoint, error) {
 	e.access = access
-	if access.Password == nil || e.kind != kindSentinel || e.sentinel.Password != "" {
+	servers := e.sentinel.Password == ""
+	sentinels := e.sentinel.SentinelUsername != "" && e.sentinel.SentinelPassword == ""
+	if access.Password == nil || e.kind != kindSentinel || !servers && !sentinels {
 		return e, nil
 	}
 	// The driver takes it as a text here.
@@ -32,7 +34,12 @@ func (e Endpoint) With(access Access) (Endpoint, error) {
 	if err != nil {
 		return e, fmt.Errorf("read the password of %s: %w", e.display, err)
 	}
-	e.sentinel.Password = password
+	if servers {
+		e.sentinel.Password = password
+	}
+	if sentinels {
+		e.sentinel.SentinelPassword = password
+	}
 	return e, nil
 }
 

@@ -182,7 +182,7 @@ func TestAccessToACluster(t *testing.T) {
 	}
 }
 
-// Sentinels and the servers that they watch are reached alike.
+// Sentinels and the servers that they watch are reached alike, with one password where both want one.
 func TestAccessThroughSentinel(t *testing.T) {
 	t.Parallel()
 	s := startSecureRedis(t)
@@ -191,11 +191,12 @@ func TestAccessThroughSentinel(t *testing.T) {
 	port := freePort(t)
 	config := filepath.Join(t.TempDir(), "sentinel.conf")
 	text := fmt.Sprintf("port 0\ntls-port %s\nbind 127.0.0.1\ntls-replication yes\ntls-cert-file %s\ntls-key-file %s\ntls-ca-cert-file %s\n"+
+		"user default off\nuser guest on >first allchannels +@all\n"+
 		"sentinel monitor main 127.0.0.1 %s 1\nsentinel auth-user main tierd\nsentinel auth-pass main first\n", port, own.Cert, own.Key, s.authority.File(), s.port)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	url := "rediss://localhost:" + port + "?master_name=main&username=tierd"
+	url := "rediss://guest@localhost:" + port + "?master_name=main&username=tierd"
 	runRedis(t, "", config, "--sentinel")
 	listens(t, port)
 	access := s.access()

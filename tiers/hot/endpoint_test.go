@@ -27,13 +27,14 @@ import (
 func TestParseEndpoint(t *testing.T) {
 	t.Parallel()
 	cases := []struct{ url, display, client string }{
-		{"redis://user:secret@localhost:6379/2?pool_size=3", "redis://localhost:6379", "*redis.Client"},
+		{"redis://user:secret@localhost:6379/2?pool_size=3", "redis://localhost:6379/2", "*redis.Client"},
+		{"redis://localhost:6379/0", "redis://localhost:6379", "*redis.Client"},
 		{"rediss://user:secret@db.example.org:6380", "rediss://db.example.org:6380", "*redis.Client"},
-		{"unix:///run/redis.sock?db=1", "unix:///run/redis.sock", "*redis.Client"},
+		{"unix:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1", "*redis.Client"},
 		{"redis://h1:6379?addr=h2:6379&addr=h3:6379", "redis://h1:6379", "*redis.ClusterClient"},
 		{"redis+cluster://h1:6379", "redis+cluster://h1:6379", "*redis.ClusterClient"},
 		{"rediss+cluster://user:secret@h1:6379", "rediss+cluster://h1:6379", "*redis.ClusterClient"},
-		{"redis://s1:26379?addr=s2:26379&master_name=main&password=secret", "redis://s1:26379", "*redis.Client"},
+		{"redis://s1:26379?addr=s2:26379&master_name=main&password=secret", "redis://s1:26379?master_name=main", "*redis.Client"},
 	}
 	for _, c := range cases {
 		endpoint, err := hot.ParseEndpoint(c.url)
