@@ -55,6 +55,11 @@ resource "aws_secretsmanager_secret" "this" {
   kms_key_id              = aws_kms_key.this.arn
   recovery_window_in_days = var.recovery_window_days
   tags                    = var.tags
+
+  lifecycle {
+    # A change of it is an UpdateSecret, which the policy below leaves to the job.
+    ignore_changes = [description]
+  }
 }
 
 # Whoever has the authority's key is anybody: nobody reads or writes it but the job, whatever other
