@@ -52,3 +52,13 @@ output "log_kms_key_arn" {
   description = "Key that the logs are encrypted with, for all log groups below /tierd/NAME/."
   value       = local.log_kms_key_arn
 }
+
+output "settings" {
+  description = "What tierd serve runs with, by its variables: whoever serves or repairs the same keyspace elsewhere needs the same."
+  value       = local.settings
+}
+
+output "secrets" {
+  description = "The settings that are secret, by their variables: ARNs of the secrets."
+  value       = { for secret in local.frontend.secrets : secret.name => secret.valueFrom }
+}

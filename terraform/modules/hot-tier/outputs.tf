@@ -56,3 +56,8 @@ output "port" {
   description = "Port of Redis."
   value       = local.port
 }
+
+output "client_security_group_ids" {
+  description = "Security groups whose members may connect to Redis."
+  value       = aws_vpc_security_group_ingress_rule.clients[*].referenced_security_group_id
+}

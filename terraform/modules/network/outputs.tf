@@ -42,3 +42,8 @@ output "flow_log_group_name" {
   description = "CloudWatch log group of the connections."
   value       = aws_cloudwatch_log_group.flows.name
 }
+
+output "endpoint_client_security_group_ids" {
+  description = "Security groups whose members may call AWS through the interface endpoints."
+  value       = aws_vpc_security_group_ingress_rule.endpoints[*].referenced_security_group_id
+}

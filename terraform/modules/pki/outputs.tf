@@ -69,3 +69,8 @@ output "log_group_name" {
   description = "Where the job's log is."
   value       = aws_cloudwatch_log_group.this.name
 }
+
+output "command" {
+  description = "What the job has tierd do, to run it by hand: with --force to renew at once, with --rotate-ca for another authority."
+  value       = local.command
+}
