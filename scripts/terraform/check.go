@@ -40,9 +40,10 @@ func check(ctx context.Context, at settings) error {
 	if err != nil {
 		return err
 	}
-	unformatted, err := exec.CommandContext(ctx, terraform, "fmt", "-check", "-recursive", filepath.Join(at.root, "terraform")).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("terraform fmt has to run on: %s", unformatted)
+	format := exec.CommandContext(ctx, terraform, "fmt", "-check", "-recursive", filepath.Join(at.root, "terraform"))
+	format.Env = neutralEnvironment()
+	if output, err := format.CombinedOutput(); err != nil {
+		return fmt.Errorf("terraform fmt has to run on:\n%s", output)
 	}
 	chosen, err := chooseProvider(ctx, at, terraform)
 	if err != nil {

@@ -68,7 +68,7 @@ run "only_tls_and_only_this_key" {
   }
   assert {
     condition = jsondecode(aws_s3_bucket_policy.archive.policy).Statement[0] == {
-      Sid = "TLSOnly", Effect = "Deny", Principal = "*", Action = "s3:*"
+      Sid       = "TLSOnly", Effect = "Deny", Principal = "*", Action = "s3:*"
       Resource  = ["arn:aws:s3:::tierd-test-archive-123456789012-eu-central-1", "arn:aws:s3:::tierd-test-archive-123456789012-eu-central-1/*"]
       Condition = { Bool = { "aws:SecureTransport" = "false" } }
     }
