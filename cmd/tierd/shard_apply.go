@@ -51,14 +51,18 @@ those that are known but not listed are drained, and forgotten once nothing is l
 of the frontends moves keys on to new endpoints and off drained ones. Given again, the command goes on
 where things are; when they are as listed, it changes nothing.
 
+With --spread, endpoints that hold no keys get their share of them at once, whether or not the balancer would
+see a need.
+
 With --wait, ranges are moved off the drained endpoints at once, and the command ends when nothing is left on
 any: only then may their Redis be stopped. A shard that is kept for history is left until clients
 compact that history; what is there still when the time is over is an error.`
 
 func (t *shardTool) applyCommand() *cobra.Command {
 	var wait time.Duration
+	var spread bool
 	cmd := t.changing("apply URL...", "Bring the endpoints of a keyspace to a list", nil, func(ctx context.Context, args []string) error {
-		return t.apply(ctx, args, wait)
+		return t.apply(ctx, args, spread, wait)
 	})
 	cmd.Long = applyHelp
 	cmd.Args = func(_ *cobra.Command, args []string) error {
@@ -73,6 +77,7 @@ func (t *shardTool) applyCommand() *cobra.Command {
 		}
 		return nil
 	}
+	cmd.Flags().BoolVar(&spread, "spread", false, "give endpoints that hold no keys their share of them at once")
 	cmd.Flags().DurationVar(&wait, "wait", 0, "how long to wait until nothing is left on endpoints that are not listed; 0 leaves that to the balancer, and to the next run")
 	return cmd
 }
@@ -97,7 +102,7 @@ func (t *shardTool) listed(urls []string) ([]hot.Endpoint, error) {
 }
 
 // apply does what is to be done, and says each thing that it does.
-func (t *shardTool) apply(ctx context.Context, urls []string, wait time.Duration) error {
+func (t *shardTool) apply(ctx context.Context, urls []string, spread bool, wait time.Duration) error {
 	endpoints, err := t.listed(urls)
 	if err != nil {
 		return err
@@ -127,6 +132,13 @@ func (t *shardTool) apply(ctx context.Context, urls []string, wait time.Duration
 			return err
 		}
 		changes = append(changes, c)
+	}
+	if spread && !t.dryRun {
+		c, err := t.spread(ctx)
+		if err != nil {
+			return err
+		}
+		changes = append(changes, c...)
 	}
 	return t.printChanges(changes, len(endpoints))
 }
