@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/tierd/tierd/functions/pki"
+	"github.com/tierd/tierd/functions/pki/amazon"
 )
 
 // pkiPrefix starts the variables that hold settings of tierd pki.
@@ -63,15 +64,25 @@ func (p *pkiPlace) register(fs *pflag.FlagSet) {
 }
 
 // open opens the store.
-func (p *pkiPlace) open() (pki.Store, error) {
+func (p *pkiPlace) open(ctx context.Context) (pki.Store, error) {
 	scheme, _, isURL := strings.Cut(p.store, "://")
 	switch {
 	case p.store == "":
 		return nil, usage("--store must say where certificates are kept")
-	case isURL:
+	case !isURL:
+		return pki.NewDirectory(p.store), nil
+	case scheme != amazon.SecretsScheme:
 		return nil, usage("--store must be a directory or secretsmanager://PREFIX?region=REGION, not one at %s://", scheme)
 	}
-	return pki.NewDirectory(p.store), nil
+	place, err := amazon.ParsePlace(p.store)
+	if err != nil {
+		return nil, usage("--store cannot be used: %v", err)
+	}
+	store, err := amazon.NewSecrets(ctx, place, amazon.Options{})
+	if err != nil {
+		return nil, usage("--store cannot be used: %v", err)
+	}
+	return store, nil
 }
 
 // pkiRenewTool renews.
@@ -79,6 +90,7 @@ type pkiRenewTool struct {
 	place                                             pkiPlace
 	serverNames, clients                              []string
 	validity, authorityValidity, renewBefore, overlap time.Duration
+	authority                                         string
 	force, rotate                                     bool
 }
 
@@ -104,6 +116,7 @@ func newPKIRenewCommand(environ []string) *cobra.Command {
 	fs.DurationVar(&t.authorityValidity, "ca-validity", pkiAuthorityValidityDefault, "how long authorities last")
 	fs.DurationVar(&t.renewBefore, "renew-before", 0, "how long before its end a certificate is replaced (default a third of --validity)")
 	fs.DurationVar(&t.overlap, "ca-overlap", pkiOverlapDefault, "how long a new authority is trusted before it signs, and an old one after its last certificate: the time in which everybody gets what is in the store; by default no more than a third of --validity")
+	fs.StringVar(&t.authority, "acm-pca", "", "ARN of a CA of AWS Private CA that signs, instead of an authority in the store; keys stay in the store")
 	fs.BoolVar(&t.force, "force", false, "replace certificates of frontends and clients also if they are not due")
 	fs.BoolVar(&t.rotate, "rotate-ca", false, "begin with a new authority")
 	return cmd
@@ -122,6 +135,9 @@ func (t *pkiRenewTool) wanted() (pki.Wanted, error) {
 		}
 		w.Clients = append(w.Clients, pki.Client{Name: name, CommonName: commonName})
 	}
+	if t.rotate && t.authority != "" {
+		return w, usage("--rotate-ca has no meaning with --acm-pca: give it the ARN of the new CA")
+	}
 	if err := w.Check(); err != nil {
 		return w, usage("%v", err)
 	}
@@ -137,11 +153,16 @@ func (t *pkiRenewTool) run(ctx context.Context, out io.Writer) error {
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, pkiRunMax)
 	defer cancel()
-	store, err := t.place.open()
-	if err != nil {
+	parts := pki.Components{Now: time.Now, Random: rand.Reader}
+	if parts.Store, err = t.place.open(ctx); err != nil {
 		return err
 	}
-	report, err := pki.Renew(ctx, pki.Components{Store: store, Now: time.Now, Random: rand.Reader}, wanted)
+	if t.authority != "" {
+		if parts.Signer, err = amazon.NewAuthority(ctx, t.authority, amazon.Options{}); err != nil {
+			return usage("--acm-pca cannot be used: %v", err)
+		}
+	}
+	report, err := pki.Renew(ctx, parts, wanted)
 	if printed := printActions(out, report); err == nil {
 		err = printed
 	}
@@ -175,7 +196,7 @@ func newPKIListCommand(environ []string) *cobra.Command {
 			if err := applyOwnEnvironment(cmd.Flags(), pkiPrefix, environ); err != nil {
 				return err
 			}
-			store, err := place.open()
+			store, err := place.open(cmd.Context())
 			if err != nil {
 				return err
 			}

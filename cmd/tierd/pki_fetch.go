@@ -70,7 +70,7 @@ func (t *pkiFetchTool) run(ctx context.Context, out, errOut io.Writer) error {
 	if t.check {
 		return t.checkFiles(ctx, to)
 	}
-	store, err := t.place.open()
+	store, err := t.place.open(ctx)
 	if err != nil {
 		return err
 	}

@@ -68,8 +68,5 @@ func (b bundle) find(c *x509.Certificate) int {
 
 // first tells whether no other authority that is still valid was trusted before this one.
 func (b bundle) first(c *x509.Certificate, now time.Time) bool {
-	at := b.find(c)
-	return !slices.ContainsFunc(b, func(a anchor) bool {
-		return a.ours && a.since.Before(b[at].since) && now.Before(a.certificate.NotAfter)
-	})
+	return !slices.ContainsFunc(b[:b.find(c)], func(a anchor) bool { return a.ours && now.Before(a.certificate.NotAfter) })
 }

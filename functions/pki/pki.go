@@ -44,6 +44,8 @@ const (
 	backdated = 5 * time.Minute
 	// attemptsMax is how often a run begins anew because another one has changed the store.
 	attemptsMax = 5
+	// changedPause is the time before that.
+	changedPause = 200 * time.Millisecond
 	// authoritiesMax is how many authorities may sign at a time, of which all but the newest are on their way out.
 	authoritiesMax = 4
 	// lifetimesOfLeaves is how many lifetimes of a leaf an authority must last at least.

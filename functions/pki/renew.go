@@ -31,8 +31,23 @@ func Renew(ctx context.Context, parts Components, wanted Wanted) (report Report,
 		}
 		// What this attempt has written stays; the next one goes on from what is there now.
 		report.Actions = append(report.Actions, slices.DeleteFunc(r.actions, func(a Action) bool { return !a.Changed })...)
+		if paused := pause(ctx); paused != nil {
+			return report, errors.Join(err, paused)
+		}
 	}
 	return report, err
+}
+
+// pause gives others the time to end what they write.
+func pause(ctx context.Context) error {
+	timer := time.NewTimer(changedPause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // signer is one who may sign in this run.
