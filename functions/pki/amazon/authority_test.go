@@ -173,7 +173,7 @@ func TestPrivateCA(t *testing.T) {
 	if got := strings.Join(renew(), " "); got != "ca server client-apiserver" {
 		t.Errorf("the first run wrote %s", got)
 	}
-	usable(t, s)
+	usable(t, s, now)
 	if got := renew(); len(got) != 0 {
 		t.Errorf("the second run wrote %s", got)
 	}
@@ -197,7 +197,7 @@ func TestPrivateCA(t *testing.T) {
 		if got := strings.Join(renew(), " "); got != want {
 			t.Errorf("run %d with another CA wrote %q, want %q", i, got, want)
 		}
-		usable(t, s)
+		usable(t, s, now)
 	}
 	if got := len(next.templates); got != 2 || len(ca.templates) != 2 {
 		t.Errorf("the second CA has signed %d times", got)

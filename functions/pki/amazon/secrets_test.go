@@ -32,7 +32,7 @@ func parts(s pki.Store) pki.Components {
 }
 
 // usable checks that each pair is one, and trusted.
-func usable(t *testing.T, s pki.Store) {
+func usable(t *testing.T, s pki.Store, now time.Time) {
 	t.Helper()
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(read(t, s, pki.Trust).Secret.Certificate) {
@@ -44,7 +44,7 @@ func usable(t *testing.T, s pki.Store) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if _, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: pool, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
+		if _, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: pool, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -57,7 +57,7 @@ func TestSecretsHoldEverything(t *testing.T) {
 	if _, err := pki.Renew(t.Context(), parts(s), wanted()); err != nil {
 		t.Fatal(err)
 	}
-	usable(t, s)
+	usable(t, s, time.Now())
 	text := m.secrets["tierd/pki/server"].versions[m.secrets["tierd/pki/server"].current]
 	if !strings.HasPrefix(text, `{"certificate":"-----BEGIN CERTIFICATE`) || !strings.Contains(text, `"key":"-----BEGIN PRIVATE KEY`) {
 		t.Errorf("the secret is %.60s...", text)
@@ -89,7 +89,7 @@ func TestMissingSecret(t *testing.T) {
 	if _, err := pki.Renew(t.Context(), parts(s), wanted()); err != nil {
 		t.Fatal(err)
 	}
-	usable(t, s)
+	usable(t, s, time.Now())
 	if read(t, s, pki.Server).Version != server.Version {
 		t.Error("the server's certificate was made again")
 	}
@@ -126,7 +126,7 @@ func TestLostWrites(t *testing.T) {
 					if _, err := pki.Renew(t.Context(), parts(s), wanted()); err != nil {
 						t.Fatal(err)
 					}
-					usable(t, s)
+					usable(t, s, time.Now())
 					if got := len(m.secrets["tierd/pki/"+pki.Authority].versions); got != 1 {
 						t.Errorf("%d authorities were made", got)
 					}
@@ -169,7 +169,7 @@ func TestRunsAtOnce(t *testing.T) {
 		})
 	}
 	running.Wait()
-	usable(t, s)
+	usable(t, s, time.Now())
 	for name, secret := range m.secrets {
 		if len(secret.versions) != 1 {
 			t.Errorf("%s has %d versions", name, len(secret.versions))
