@@ -8,7 +8,7 @@ locals {
   drill_target = coalesce(var.drill_hot_tier_url, var.endpoints[length(var.endpoints) - 1])
 
   # What each job is. Its rights are in iam.tf, under the same name.
-  jobs = {
+  all_jobs = {
     shard-apply = {
       description = "Brings the shards of ${var.name} to the list that Terraform has"
       schedule    = var.schedules.shard_apply
@@ -55,7 +55,7 @@ locals {
 
 module "job" {
   source   = "../job"
-  for_each = local.jobs
+  for_each = { for name, job in local.all_jobs : name => job if contains(var.jobs, name) }
 
   name                = var.name
   tags                = var.tags

@@ -1,3 +1,8 @@
+output "commands" {
+  description = "What the jobs have tierd do."
+  value       = { for name, job in module.job : name => job.container.command }
+}
+
 output "schedule_arns" {
   description = "The schedules, by job."
   value       = { for name, job in module.job : name => job.schedule_arn }

@@ -103,6 +103,17 @@ variable "object_tier" {
   }
 }
 
+variable "jobs" {
+  description = "Which jobs there are: a region that only keeps a copy of the archive verifies it and restores it, and changes nothing."
+  type        = set(string)
+  default     = ["shard-apply", "archive-verify", "archive-prune", "restore-drill"]
+
+  validation {
+    condition     = length(var.jobs) > 0 && length(setsubtract(var.jobs, ["shard-apply", "archive-verify", "archive-prune", "restore-drill"])) == 0
+    error_message = "jobs must be some of shard-apply, archive-verify, archive-prune and restore-drill."
+  }
+}
+
 variable "schedules" {
   description = "When the jobs run, in UTC. Verify before prune: what is removed was found whole."
   type = object({

@@ -130,3 +130,24 @@ run "refuses" {
   }
   expect_failures = [var.endpoints, var.schedules, var.keep, var.drill_keyspace]
 }
+
+run "a_region_that_keeps_a_copy_changes_nothing" {
+  variables {
+    jobs = ["archive-verify", "restore-drill"]
+  }
+
+  assert {
+    condition     = keys(module.job) == ["archive-verify", "restore-drill"] && keys(output.commands) == ["archive-verify", "restore-drill"]
+    error_message = "other jobs than those asked for"
+  }
+}
+
+run "an_unknown_job_is_refused" {
+  command = plan
+
+  variables {
+    jobs = ["archive-delete"]
+  }
+
+  expect_failures = [var.jobs]
+}
