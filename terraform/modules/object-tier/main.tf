@@ -2,7 +2,6 @@
 # which tierd encrypts before anything leaves it. Who reads the bucket alone reads nothing.
 
 data "aws_caller_identity" "current" {}
-data "aws_partition" "current" {}
 data "aws_region" "current" {}
 
 locals {

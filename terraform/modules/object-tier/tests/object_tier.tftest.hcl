@@ -10,10 +10,6 @@ mock_provider "aws" {
     target = data.aws_region.current
     values = { region = "eu-central-1" }
   }
-  override_data {
-    target = data.aws_partition.current
-    values = { partition = "aws" }
-  }
   override_resource {
     target = aws_kms_key.bucket
     values = { arn = "arn:aws:kms:eu-central-1:123456789012:key/bucket" }
