@@ -57,11 +57,15 @@ func copyTree(from, to string) error {
 		case !entry.Type().IsRegular() || strings.Contains(name, ".tfstate") || name == "terraform.tfvars":
 			return nil
 		}
+		info, err := entry.Info() // its mode: modules have scripts
+		if err != nil {
+			return err
+		}
 		text, err := os.ReadFile(path)
 		if err != nil {
 			return err
 		}
-		return os.WriteFile(filepath.Join(to, relative), text, 0o644)
+		return os.WriteFile(filepath.Join(to, relative), text, info.Mode().Perm())
 	})
 }
 

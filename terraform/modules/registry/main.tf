@@ -72,7 +72,7 @@ resource "terraform_data" "copy" {
   triggers_replace = [each.value, local.targets[each.key]]
 
   provisioner "local-exec" {
-    command = "\"$SCRIPT\""
+    command = "sh \"$SCRIPT\""
     environment = {
       SCRIPT      = abspath("${path.module}/copy.sh")
       SOURCE      = each.value

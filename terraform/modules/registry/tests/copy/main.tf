@@ -21,7 +21,7 @@ resource "terraform_data" "copy" {
   triggers_replace = [var.source_reference, var.tools, var.copy_with]
 
   provisioner "local-exec" {
-    command = "if \"$SCRIPT\" 2>>\"$CALLS\"; then echo done >>\"$CALLS\"; else echo failed >>\"$CALLS\"; fi"
+    command = "if sh \"$SCRIPT\" 2>>\"$CALLS\"; then echo done >>\"$CALLS\"; else echo failed >>\"$CALLS\"; fi"
     environment = {
       CALLS       = self.input
       SCRIPT      = abspath("${path.module}/../../copy.sh")
