@@ -14,7 +14,7 @@ resource "terraform_data" "guard" {
   provisioner "local-exec" {
     when    = destroy
     quiet   = true
-    command = "if test \"$PROTECTED\" = true; then echo \"$SHARD serves and must not be destroyed or replaced. To remove a shard, lower shards and raise draining_shards by one, apply, and lower draining_shards when it is empty; to take all down, set deletion_protection = false and apply first.\" >&2; exit 1; fi"
+    command = "if test \"$PROTECTED\" = true; then echo \"$SHARD serves and must not be destroyed or replaced. To remove a shard, lower shards and raise draining_shards by one, apply, and lower draining_shards once tierd shard list does not name it any more; to take all down, set deletion_protection = false and apply first.\" >&2; exit 1; fi"
     environment = {
       PROTECTED = self.input.protected
       SHARD     = self.input.shard

@@ -53,7 +53,7 @@ variable "shards" {
 }
 
 variable "draining_shards" {
-  description = "How many Redis beyond shards still exist and are being emptied. To go from 4 shards to 3: shards = 3 and draining_shards = 1, and draining_shards = 0 once tierd shard status shows the fourth without shards."
+  description = "How many Redis beyond shards still exist and are being emptied. To go from 4 shards to 3: shards = 3 and draining_shards = 1, and draining_shards = 0 once tierd shard list does not name the fourth any more."
   type        = number
   default     = 0
   nullable    = false
@@ -99,9 +99,9 @@ variable "user_name" {
 }
 
 variable "keyspaces" {
-  description = "Keyspaces whose keys tierd's user may touch. A * at the end of a name stands for anything: drill-* are the scratch keyspaces of restore drills."
+  description = "Keyspaces whose keys tierd's user may touch. A * at the end of a name stands for anything: drill is the scratch keyspace of restore drills."
   type        = list(string)
-  default     = ["default", "drill-*"]
+  default     = ["default", "drill"]
   nullable    = false
 
   validation {

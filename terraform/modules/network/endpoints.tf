@@ -5,13 +5,13 @@ locals {
   actions = {
     "ecr.api"        = ["ecr:GetAuthorizationToken", "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
     "ecr.dkr"        = ["ecr:GetAuthorizationToken", "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-    "secretsmanager" = ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue", "secretsmanager:ListSecretVersionIds", "secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage"]
-    "kms"            = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"]
-    "logs"           = ["logs:CreateLogStream", "logs:DescribeLogGroups", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+    "secretsmanager" = ["secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"]
+    "kms"            = ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"]
+    "logs"           = ["logs:CreateLogStream", "logs:PutLogEvents"]
     "monitoring"     = ["cloudwatch:PutMetricData"]
     "aps-workspaces" = ["aps:RemoteWrite"]
     "sts"            = ["sts:AssumeRole", "sts:GetCallerIdentity"]
-    "acm-pca"        = ["acm-pca:DescribeCertificateAuthority", "acm-pca:GetCertificate", "acm-pca:GetCertificateAuthorityCertificate", "acm-pca:IssueCertificate"]
+    "acm-pca"        = ["acm-pca:GetCertificate", "acm-pca:GetCertificateAuthorityCertificate", "acm-pca:IssueCertificate"]
   }
   # What tierd does with its archive, by deploy/s3, and nothing that changes a bucket.
   s3_actions = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:ListBucket", "s3:PutObject"]

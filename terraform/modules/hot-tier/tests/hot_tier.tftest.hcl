@@ -171,11 +171,11 @@ run "rights_are_the_same_in_elasticache_and_for_several_keyspaces" {
 
   variables {
     engine    = "elasticache"
-    keyspaces = ["default", "drill-*"]
+    keyspaces = ["default", "drill", "team-*"]
   }
 
   assert {
-    condition     = startswith(aws_elasticache_user.this[0].access_string, "on ~{default:* ~{drill-* resetchannels -@all +evalsha ")
+    condition     = startswith(aws_elasticache_user.this[0].access_string, "on ~{default:* ~{drill:* ~{team-* resetchannels -@all +evalsha ")
     error_message = "the keys of the second keyspace are missing, or more than its keys are there"
   }
   assert {

@@ -97,6 +97,10 @@ run "endpoints_admit_named_groups_only" {
 run "endpoint_policies_name_actions_and_the_account" {
   command = apply
 
+  variables {
+    interface_endpoints = ["ecr.api", "ecr.dkr", "secretsmanager", "kms", "logs", "monitoring", "aps-workspaces", "sts", "acm-pca"]
+  }
+
   assert {
     condition = alltrue([
       for endpoint in aws_vpc_endpoint.interface : alltrue([
@@ -107,12 +111,18 @@ run "endpoint_policies_name_actions_and_the_account" {
     error_message = "an endpoint's policy lets other accounts through, or has a wildcard among its actions"
   }
   assert {
-    condition     = jsondecode(aws_vpc_endpoint.interface["kms"].policy).Statement[0].Action == ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"]
-    error_message = "the actions on KMS are not exactly those of tierd"
-  }
-  assert {
-    condition     = jsondecode(aws_vpc_endpoint.interface["aps-workspaces"].policy).Statement[0].Action == ["aps:RemoteWrite"]
-    error_message = "metrics are more than written"
+    condition = { for service, endpoint in aws_vpc_endpoint.interface : service => jsondecode(endpoint.policy).Statement[0].Action } == {
+      "acm-pca"        = ["acm-pca:GetCertificate", "acm-pca:GetCertificateAuthorityCertificate", "acm-pca:IssueCertificate"]
+      "aps-workspaces" = ["aps:RemoteWrite"]
+      "ecr.api"        = ["ecr:GetAuthorizationToken", "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+      "ecr.dkr"        = ["ecr:GetAuthorizationToken", "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+      "kms"            = ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"]
+      "logs"           = ["logs:CreateLogStream", "logs:PutLogEvents"]
+      "monitoring"     = ["cloudwatch:PutMetricData"]
+      "secretsmanager" = ["secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"]
+      "sts"            = ["sts:AssumeRole", "sts:GetCallerIdentity"]
+    }
+    error_message = "the endpoints do not let through exactly what the roles of the other modules may do"
   }
   assert {
     condition     = jsondecode(aws_vpc_endpoint.s3.policy).Statement[0].Action == ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:ListBucket", "s3:PutObject"]
