@@ -51,6 +51,9 @@ func (d *Directory) Lock(ctx context.Context) (func() error, error) {
 	for {
 		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
+			if err := d.tidy(); err != nil {
+				return nil, errors.Join(err, file.Close())
+			}
 			return file.Close, nil
 		}
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
@@ -91,16 +94,28 @@ func (d *Directory) Read(_ context.Context, name string) (Entry, error) {
 		text, err := d.file("ca.key")
 		return d.entry(splitAuthority(text), err)
 	}
-	base := name
-	if target, err := os.Readlink(filepath.Join(d.path, "."+name)); err == nil {
-		base = filepath.Join(target, name) // so that both are of one time
-	}
+	base := d.pair(name)
 	certificate, err := d.file(base + ".crt")
 	if err != nil {
 		return Entry{}, err
 	}
 	key, err := d.file(base + ".key")
 	return d.entry(Secret{Certificate: certificate, Key: key}, err)
+}
+
+// pair is where both files of a pair are, without their endings. What everybody reads are links that lead there; reading
+// both from there gives files of one time.
+func (d *Directory) pair(name string) string {
+	for _, ending := range []string{".crt", ".key"} {
+		if target, err := os.Readlink(filepath.Join(d.path, name+ending)); err != nil || target != linkTo(name, ending) {
+			return name // files that somebody else has put here
+		}
+	}
+	target, err := os.Readlink(filepath.Join(d.path, "."+name))
+	if err != nil {
+		return name
+	}
+	return filepath.Join(target, name)
 }
 
 // entry is what was read, with its version, which is what it is.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,6 +13,25 @@ import (
 
 // nextSuffix ends the names of files that are not in their place yet.
 const nextSuffix = ".next"
+
+// tidy removes what a run has left that was killed. The caller has the lock.
+func (d *Directory) tidy() error {
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return fmt.Errorf("list the directory: %w", err)
+	}
+	for _, entry := range entries {
+		name, unfinished := strings.CutSuffix(entry.Name(), nextSuffix)
+		name = strings.TrimPrefix(strings.TrimSuffix(strings.TrimSuffix(name, ".crt"), ".key"), ".")
+		if !unfinished || !handedOut(name) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(d.path, entry.Name())); err != nil {
+			return fmt.Errorf("remove what a run has left: %w", err)
+		}
+	}
+	return nil
+}
 
 // splitAuthority takes apart the file in which certificates and keys are kept together.
 func splitAuthority(text []byte) Secret {
@@ -58,7 +78,7 @@ func (d *Directory) switchPair(name string, s Secret) error {
 		return err
 	}
 	for _, ending := range []string{".key", ".crt"} {
-		if err := d.link(filepath.Join("."+name, name+ending), name+ending); err != nil {
+		if err := d.link(linkTo(name, ending), name+ending); err != nil {
 			return err
 		}
 	}
@@ -79,6 +99,9 @@ func (d *Directory) writePair(into, name string, s Secret) error {
 	}
 	return syncDirectory(place)
 }
+
+// linkTo is what one of the two files is a link to.
+func linkTo(name, ending string) string { return filepath.Join("."+name, name+ending) }
 
 // link makes a name lead to a target, in place of what has the name.
 func (d *Directory) link(target, name string) error {

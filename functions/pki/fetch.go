@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -94,6 +95,8 @@ func usable(name string, entry Entry) error {
 	switch {
 	case name == Authority:
 		return errors.New("it is for nobody but who signs")
+	case !handedOut(name):
+		return fmt.Errorf("there is no %q: there are %s, %s and %sNAME", name, Trust, Server, clientPrefix)
 	case entry.Version == "":
 		return ErrMissing
 	case name == Trust:
@@ -103,4 +106,10 @@ func usable(name string, entry Entry) error {
 		_, err := parsePair(entry.Secret)
 		return err
 	}
+}
+
+// handedOut tells whether a name is one of what others than the signer get.
+func handedOut(name string) bool {
+	client, isClient := strings.CutPrefix(name, clientPrefix)
+	return name == Trust || name == Server || isClient && namePattern.MatchString(client)
 }

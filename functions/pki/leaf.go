@@ -201,19 +201,24 @@ func (r *run) letGo(ctx context.Context, inUse [][]*x509.Certificate) error {
 			gone = append(gone, a)
 		}
 	}
-	if len(gone) == 0 {
-		return nil
-	}
-	r.trusted = slices.DeleteFunc(slices.Clone(r.trusted), func(a anchor) bool { return !keep(a) })
-	if err := r.writeTrust(ctx); err != nil {
-		return err
+	if len(gone) > 0 {
+		r.trusted = slices.DeleteFunc(slices.Clone(r.trusted), func(a anchor) bool { return !keep(a) })
+		if err := r.writeTrust(ctx); err != nil {
+			return err
+		}
 	}
 	for _, a := range gone {
 		r.note(Trust, true, time.Time{}, "trusts %s no more", a.certificate.Subject.CommonName)
 	}
-	if r.parts.Signer != nil {
+	return r.forgetKeys(ctx)
+}
+
+// forgetKeys takes the keys of authorities out of the store that are trusted no more.
+func (r *run) forgetKeys(ctx context.Context) error {
+	left := slices.DeleteFunc(slices.Clone(r.authorities), func(a *authority) bool { return r.trusted.find(a.certificate) < 0 })
+	if len(left) == len(r.authorities) && !r.leftover {
 		return nil
 	}
-	r.authorities = slices.DeleteFunc(r.authorities, func(a *authority) bool { return r.trusted.find(a.certificate) < 0 })
+	r.authorities = left
 	return r.writeAuthorities(ctx)
 }

@@ -65,9 +65,11 @@ type run struct {
 
 	trusted        bundle
 	trustedVersion string
-	// authorities are those of the store, the oldest first; added is the one that became trusted in this run.
+	// authorities are those of the store, the oldest first, without those of which nothing but the key was left over; added
+	// is the one that became trusted in this run.
 	authorities        []*authority
 	authoritiesVersion string
+	leftover           bool
 	added              *x509.Certificate
 	// signers are who may sign, the oldest first; chosen is the place of who does, settled whether everybody may be
 	// expected to trust it.
@@ -144,10 +146,10 @@ func (r *run) readAuthorities(ctx context.Context) error {
 	}
 	// Those that are not trusted any more are what a run has left that ended before it took them out; only the newest
 	// may be one that is not trusted yet.
-	newest := len(r.authorities) - 1
-	r.authorities = slices.DeleteFunc(r.authorities, func(a *authority) bool {
-		return a != r.authorities[newest] && r.trusted.find(a.certificate) < 0
-	})
+	all := r.authorities
+	newest := all[len(all)-1]
+	r.authorities = slices.DeleteFunc(slices.Clone(all), func(a *authority) bool { return a != newest && r.trusted.find(a.certificate) < 0 })
+	r.leftover = len(r.authorities) < len(all)
 	return nil
 }
 

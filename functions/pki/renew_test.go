@@ -277,6 +277,7 @@ func TestAuthorityIsReplacedAtOnce(t *testing.T) {
 func TestYears(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
+	b.store = newMemory()
 	w := wanted()
 	w.AuthorityValidity = 6 * validity
 	authorities := make(map[string]bool)

@@ -29,9 +29,9 @@ type privateCA struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
 	issued      map[string][]byte
-	// pending is how often a certificate is not ready yet; templates are those that were asked for.
-	pending   int
-	templates []string
+	// pending is how often a certificate is not ready yet; templates are those that were asked for, asked the calls.
+	pending          int
+	templates, asked []string
 }
 
 func certificate(t *testing.T, name string, key, parentKey *ecdsa.PrivateKey, parent *x509.Certificate) *x509.Certificate {
@@ -94,7 +94,9 @@ func (c *privateCA) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	reply := make(map[string]string)
-	switch operation := strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "ACMPrivateCA."); operation {
+	operation := strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "ACMPrivateCA.")
+	c.asked = append(c.asked, operation)
+	switch operation {
 	case "GetCertificateAuthorityCertificate":
 		reply["Certificate"], reply["CertificateChain"] = encoded("CERTIFICATE", c.certificate.Raw), encoded("CERTIFICATE", c.root.Raw)
 	case "IssueCertificate":
