@@ -62,3 +62,13 @@ output "secrets" {
   description = "The settings that are secret, by their variables: ARNs of the secrets."
   value       = { for secret in local.frontend.secrets : secret.name => secret.valueFrom }
 }
+
+output "min_count" {
+  description = "Least number of frontends."
+  value       = aws_appautoscaling_target.frontends.min_capacity
+}
+
+output "max_count" {
+  description = "Greatest number of frontends."
+  value       = aws_appautoscaling_target.frontends.max_capacity
+}

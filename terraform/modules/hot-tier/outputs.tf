@@ -61,3 +61,8 @@ output "client_security_group_ids" {
   description = "Security groups whose members may connect to Redis."
   value       = aws_vpc_security_group_ingress_rule.clients[*].referenced_security_group_id
 }
+
+output "deletion_protection" {
+  description = "Whether every shard that serves refuses to be destroyed."
+  value       = alltrue([for shard, serves in local.serving : terraform_data.guard[shard].input.protected if serves])
+}

@@ -47,3 +47,8 @@ output "endpoint_client_security_group_ids" {
   description = "Security groups whose members may call AWS through the interface endpoints."
   value       = aws_vpc_security_group_ingress_rule.endpoints[*].referenced_security_group_id
 }
+
+output "interface_endpoints" {
+  description = "AWS services that are reached without the internet, beside S3."
+  value       = sort(keys(aws_vpc_endpoint.interface))
+}

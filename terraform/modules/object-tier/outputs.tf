@@ -28,3 +28,16 @@ output "url" {
     aws_s3_bucket_versioning.archive, aws_s3_bucket_server_side_encryption_configuration.archive,
   ]
 }
+
+output "deletion_protection" {
+  description = "Whether the bucket and the keys refuse to be destroyed."
+  value       = terraform_data.guard.input.protected
+}
+
+output "replication" {
+  description = "Where the archive is replicated to, as the variable; null: nowhere."
+  value = one([for copy in aws_s3_bucket_replication_configuration.archive : {
+    bucket_arn  = copy.rule[0].destination[0].bucket
+    kms_key_arn = copy.rule[0].destination[0].encryption_configuration[0].replica_kms_key_id
+  }])
+}
