@@ -7,7 +7,7 @@ ARGS ?=
 TEST_TIMEOUT ?= 10m
 
 .DEFAULT_GOAL := help
-.PHONY: test-terraform test-terraform-mutations scan-terraform lock-terraform flood overload help build run redis compiler objectstore test lint test-valkey test-rights e2e-etcdctl e2e-kubernetes bench crash torture shards revokes backup-faults drill model sbom image vulncheck clean
+.PHONY: test-alerts test-terraform test-terraform-mutations scan-terraform lock-terraform flood overload help build run redis compiler objectstore test lint test-valkey test-rights e2e-etcdctl e2e-kubernetes bench crash torture shards revokes backup-faults drill model sbom image vulncheck clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -130,6 +130,10 @@ test-terraform: ## check terraform/: formatting, init, validate, terraform test,
 	$(GO) -C scripts/terraform vet ./...
 	$(GO) -C scripts/terraform test ./...
 	ONLY='$(ONLY)' $(GO) -C scripts/terraform run . check
+
+test-alerts: ## evaluate each alert of deploy/prometheus on series that have to raise it, and on some that must not
+	$(GO) -C scripts/alerts vet ./...
+	$(GO) -C scripts/alerts test ./...
 
 test-terraform-mutations: ## break each promise of the Terraform modules by hand, and see a test fail
 	ONLY='$(ONLY)' $(GO) -C scripts/terraform run . mutations
