@@ -63,8 +63,8 @@ variable "validity_hours" {
   default     = 2160
 
   validation {
-    condition     = var.validity_hours >= 168 && var.validity_hours <= 8760
-    error_message = "validity_hours must be from 168, a week, to 8760, a year."
+    condition     = var.validity_hours >= 720 && var.validity_hours <= 8760
+    error_message = "validity_hours must be from 720, thirty days, to 8760, a year: an alarm is raised a week before the end, and renewal begins when a third is left."
   }
 }
 
