@@ -7,7 +7,7 @@ ARGS ?=
 TEST_TIMEOUT ?= 10m
 
 .DEFAULT_GOAL := help
-.PHONY: test-alerts test-terraform test-terraform-mutations scan-terraform lock-terraform flood overload help build run redis compiler objectstore test lint test-valkey test-rights e2e-etcdctl e2e-kubernetes bench crash torture shards revokes backup-faults drill model sbom image vulncheck clean
+.PHONY: test-alerts test-terraform test-terraform-mutations scan-terraform lock-terraform flood overload help build run redis compiler objectstore test lint test-valkey test-rights e2e-etcdctl e2e-kubernetes bench crash torture shards revokes backup-faults drill model sbom image vulncheck clean release release-snapshot test-packages
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -147,6 +147,15 @@ lock-terraform: ## record the AWS provider's checksums in the lock files (needs 
 image: ## build the container image into bin/image and bin/image.tar, without a container engine, the same each time
 	@$(GO) run ./scripts/image $(if $(VERSION),--version '$(VERSION)') $(if $(PLATFORMS),--platforms '$(PLATFORMS)')
 
+release-snapshot: ## build release archives, packages, checksums and bills of materials into dist/, and publish nothing (VERSION)
+	@VERSION='$(or $(VERSION),0.1.0-dev)' scripts/release.sh --snapshot --skip=publish
+
+release: ## the same for the tag that is checked out, drafted on GitHub
+	@scripts/release.sh
+
+test-packages: redis ## check image, release and Helm chart with the programs that people use for them (builds those once, about 15 minutes)
+	$(GO) test -tags e2e -count 1 -timeout 60m -parallel 2 ./test/packages
+
 sbom: build ## write bin/sbom.json: what bin/tierd was built from, in CycloneDX
 	@$(GO) run ./scripts/sbom bin/tierd > bin/sbom.json && echo "bin/sbom.json: $$(grep -c '"purl"' bin/sbom.json) components"
 
@@ -160,4 +169,4 @@ ledger: redis ## bring a bug of docs/ledger.md back, and see its test fail (BUG=
 	$(GO) test -count 1 -v -timeout 0 -run TestBugsComeBack ./test/ledger -bug $(BUG)
 
 clean: ## remove what was built here
-	rm -rf bin
+	rm -rf bin dist

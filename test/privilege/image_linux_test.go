@@ -266,37 +266,3 @@ func useImage(t *testing.T, client *clientv3.Client, health string) {
 	response.Body.Close()
 	http.DefaultClient.CloseIdleConnections()
 }
-
-// The unit is one that systemd takes, and that leaves the service few rights by systemd's
-// own count; what has to stay off is off wherever systemd is not there to count.
-func TestUnit(t *testing.T) {
-	t.Parallel()
-	const unit = "../../deploy/systemd/tierd.service"
-	text, err := os.ReadFile(unit)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, line := range []string{
-		"DynamicUser=yes", "ProtectSystem=strict", "ProtectHome=yes", "NoNewPrivileges=yes", "CapabilityBoundingSet=", "PrivateDevices=yes",
-		"MemoryDenyWriteExecute=yes", "SystemCallFilter=@system-service", "RestrictNamespaces=yes", "UMask=0077", "LimitCORE=0",
-	} {
-		if !strings.Contains(string(text), "\n"+line+"\n") {
-			t.Errorf("the unit has no line %q", line)
-		}
-	}
-	if _, err := exec.LookPath("systemd-analyze"); err != nil {
-		t.Log("systemd-analyze is not here")
-		return
-	}
-	placed := filepath.Join(t.TempDir(), "tierd.service")
-	if err := os.WriteFile(placed, []byte(strings.Replace(string(text), "/usr/local/bin/tierd serve", "/bin/true", 1)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if output, err := exec.CommandContext(t.Context(), "systemd-analyze", "verify", placed).CombinedOutput(); err != nil || len(output) > 0 {
-		t.Errorf("systemd-analyze verify: %v\n%s", err, output)
-	}
-	output, err := exec.CommandContext(t.Context(), "systemd-analyze", "security", "--offline=true", "--threshold=15", placed).CombinedOutput()
-	if err != nil {
-		t.Errorf("systemd-analyze security: %v\n%s", err, output)
-	}
-}
