@@ -19,6 +19,7 @@ import (
 
 	"github.com/tierd/tierd/functions/pki"
 	"github.com/tierd/tierd/functions/pki/amazon"
+	"github.com/tierd/tierd/test/secretstore"
 )
 
 // privateCA answers as AWS Private CA does, for one CA that another one has signed.
@@ -90,7 +91,7 @@ func (c *privateCA) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer c.mu.Unlock()
 	var in issueCall
 	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in.CertificateAuthorityArn != c.arn {
-		refuse(w, http.StatusBadRequest, "ResourceNotFoundException")
+		secretstore.Refuse(w, http.StatusBadRequest, "ResourceNotFoundException")
 		return
 	}
 	reply := make(map[string]string)
@@ -102,14 +103,14 @@ func (c *privateCA) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "IssueCertificate":
 		name, err := c.issue(in)
 		if err != nil {
-			refuse(w, http.StatusBadRequest, "InvalidArgsException")
+			secretstore.Refuse(w, http.StatusBadRequest, "InvalidArgsException")
 			return
 		}
 		reply["CertificateArn"] = name
 	case "GetCertificate":
 		if c.pending > 0 {
 			c.pending--
-			refuse(w, http.StatusBadRequest, "RequestInProgressException")
+			secretstore.Refuse(w, http.StatusBadRequest, "RequestInProgressException")
 			return
 		}
 		reply["Certificate"] = encoded("CERTIFICATE", c.issued[in.CertificateArn])

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tierd/tierd/functions/pki"
 	"github.com/tierd/tierd/functions/pki/amazon"
+	"github.com/tierd/tierd/test/secretstore"
 )
 
 // words is a text, or a list of texts, as policies have both.
@@ -97,10 +98,8 @@ func matches(pattern, text string) bool {
 }
 
 // calls are what a fake was asked, as actions on the ARNs of secrets, which end with six characters of chance.
-func (m *manager) calls() (calls []string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, asked := range m.asked {
+func calls(m *secretstore.Manager) (calls []string) {
+	for _, asked := range m.Asked() {
 		operation, id, _ := strings.Cut(asked, " ")
 		calls = append(calls, "secretsmanager:"+operation+" arn:aws:secretsmanager:eu-west-1:111122223333:secret:"+id+"-aB3dE6")
 	}
@@ -115,13 +114,12 @@ func TestRightsAreExact(t *testing.T) {
 	if _, err := pki.Renew(t.Context(), parts(s), wanted()); err != nil {
 		t.Fatal(err)
 	}
-	readPolicy(t, "renew.json", "").exact(t, "renew.json", m.calls())
+	readPolicy(t, "renew.json", "").exact(t, "renew.json", calls(m))
 	for name, only := range map[string]string{"frontend.json": pki.Server, "client.json": "client-apiserver"} {
-		m.asked = nil
 		if _, err := pki.Fetch(t.Context(), s, []string{pki.Trust, only}, pki.NewDirectory(t.TempDir())); err != nil {
 			t.Fatal(err)
 		}
-		readPolicy(t, name, "").exact(t, name, m.calls())
+		readPolicy(t, name, "").exact(t, name, calls(m))
 	}
 }
 
@@ -136,12 +134,12 @@ func TestRightsWithPrivateCA(t *testing.T) {
 	if _, err := pki.Renew(t.Context(), p, wanted()); err != nil {
 		t.Fatal(err)
 	}
-	calls := m.calls()
+	called := calls(m)
 	for _, operation := range ca.asked {
-		calls = append(calls, "acm-pca:"+operation+" "+ca.arn)
+		called = append(called, "acm-pca:"+operation+" "+ca.arn)
 	}
 	policy := readPolicy(t, "renew-private-ca.json", ca.arn)
-	policy.exact(t, "renew-private-ca.json", calls)
+	policy.exact(t, "renew-private-ca.json", called)
 	for _, s := range policy.Statement {
 		if s.Sid != "Sign" {
 			continue

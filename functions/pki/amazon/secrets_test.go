@@ -13,6 +13,7 @@ import (
 
 	"github.com/tierd/tierd/functions/pki"
 	"github.com/tierd/tierd/functions/pki/amazon"
+	"github.com/tierd/tierd/test/secretstore"
 )
 
 const day = 24 * time.Hour
@@ -58,20 +59,21 @@ func TestSecretsHoldEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	usable(t, s, time.Now())
-	text := m.secrets["tierd/pki/server"].versions[m.secrets["tierd/pki/server"].current]
+	text := m.Secrets["tierd/pki/server"].Value()
 	if !strings.HasPrefix(text, `{"certificate":"-----BEGIN CERTIFICATE`) || !strings.Contains(text, `"key":"-----BEGIN PRIVATE KEY`) {
 		t.Errorf("the secret is %.60s...", text)
 	}
-	if text := m.secrets["tierd/pki/ca"].versions[m.secrets["tierd/pki/ca"].current]; strings.Contains(text, "PRIVATE") || strings.Contains(text, `"key"`) {
+	if text := m.Secrets["tierd/pki/ca"].Value(); strings.Contains(text, "PRIVATE") || strings.Contains(text, `"key"`) {
 		t.Error("what everybody reads has a key")
 	}
-	m.asked = nil
+	m.Asked()
 	report, err := pki.Renew(t.Context(), parts(s), wanted())
 	if err != nil || report.Changed() {
 		t.Errorf("a second run: %+v, %v", report, err)
 	}
-	if want := []string{"GetSecretValue tierd/pki/ca", "GetSecretValue tierd/pki/ca-key", "GetSecretValue tierd/pki/server", "GetSecretValue tierd/pki/client-apiserver"}; !slices.Equal(m.asked, want) {
-		t.Errorf("it asked %q, want %q", m.asked, want)
+	asked := m.Asked()
+	if want := []string{"GetSecretValue tierd/pki/ca", "GetSecretValue tierd/pki/ca-key", "GetSecretValue tierd/pki/server", "GetSecretValue tierd/pki/client-apiserver"}; !slices.Equal(asked, want) {
+		t.Errorf("it asked %q, want %q", asked, want)
 	}
 }
 
@@ -85,7 +87,7 @@ func TestMissingSecret(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	server := read(t, s, pki.Server)
-	m.secrets["tierd/pki/client-apiserver"] = &secret{versions: make(map[string]string)}
+	m.Add("tierd/pki/client-apiserver")
 	if _, err := pki.Renew(t.Context(), parts(s), wanted()); err != nil {
 		t.Fatal(err)
 	}
@@ -100,19 +102,19 @@ func TestMissingSecret(t *testing.T) {
 func TestLostWrites(t *testing.T) {
 	t.Parallel()
 	for _, name := range all() {
-		for what, kind := range map[string]fault{"lost": lost, "unanswered": unanswered} {
+		for what, kind := range map[string]secretstore.Fault{"lost": secretstore.Lost, "unanswered": secretstore.Unanswered} {
 			for times, count := range map[string]int{"once": 1, "always": 1 << 20} {
 				t.Run(name+" "+what+" "+times, func(t *testing.T) {
 					t.Parallel()
 					m := newManager(all()...)
 					left := count
-					m.final = times == "always"
-					m.faults = func(operation, id string) fault {
+					m.Final = times == "always"
+					m.Faults = func(operation, id string) secretstore.Fault {
 						if operation == "PutSecretValue" && id == "tierd/pki/"+name && left > 0 {
 							left--
 							return kind
 						}
-						return none
+						return secretstore.None
 					}
 					s := store(t, m)
 					_, err := pki.Renew(t.Context(), parts(s), wanted())
@@ -122,12 +124,12 @@ func TestLostWrites(t *testing.T) {
 					if err != nil && strings.Contains(err.Error(), "PRIVATE") {
 						t.Error("the error has a key")
 					}
-					m.faults = nil
+					m.Faults = nil
 					if _, err := pki.Renew(t.Context(), parts(s), wanted()); err != nil {
 						t.Fatal(err)
 					}
 					usable(t, s, time.Now())
-					if got := len(m.secrets["tierd/pki/"+pki.Authority].versions); got != 1 {
+					if got := len(m.Secrets["tierd/pki/"+pki.Authority].Versions); got != 1 {
 						t.Errorf("%d authorities were made", got)
 					}
 				})
@@ -149,7 +151,7 @@ func TestRunsAtOnce(t *testing.T) {
 	for range runs {
 		arrived <- struct{}{}
 	}
-	m.before = func(id string) {
+	m.Before = func(id string) {
 		if id != "tierd/pki/"+pki.Authority {
 			return
 		}
@@ -170,9 +172,9 @@ func TestRunsAtOnce(t *testing.T) {
 	}
 	running.Wait()
 	usable(t, s, time.Now())
-	for name, secret := range m.secrets {
-		if len(secret.versions) != 1 {
-			t.Errorf("%s has %d versions", name, len(secret.versions))
+	for name, secret := range m.Secrets {
+		if len(secret.Versions) != 1 {
+			t.Errorf("%s has %d versions", name, len(secret.Versions))
 		}
 	}
 }
@@ -208,15 +210,15 @@ func TestUnreadableAuthority(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{pki.Authority, pki.Trust} {
-		secret := m.secrets["tierd/pki/"+name]
-		good := secret.versions[secret.current]
+		secret := m.Secrets["tierd/pki/"+name]
+		good := secret.Versions[secret.Current]
 		for what, text := range map[string]string{"no JSON": "PRIVATE-KEY", "nothing": "{}", "half of it": good[:len(good)/2] + `"}`} {
-			secret.versions[secret.current] = text
+			secret.Versions[secret.Current] = text
 			if _, err := pki.Renew(t.Context(), parts(s), wanted()); !errors.Is(err, pki.ErrUnreadable) || strings.Contains(err.Error(), "PRIVATE-KEY") {
 				t.Errorf("%s with %s: %v", name, what, err)
 			}
 		}
-		secret.versions[secret.current] = good
+		secret.Versions[secret.Current] = good
 	}
 	if _, err := pki.Renew(t.Context(), parts(s), wanted()); err != nil {
 		t.Error(err)
