@@ -1,32 +1,24 @@
 package pki
 
 import (
-	"bytes"
 	"crypto/rand"
+	"os"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // FuzzAuthorities reads what could be in a store's files: what is taken is written again as it was, and what is refused is refused
 // with a sentence that holds nothing of it.
 func FuzzAuthorities(f *testing.F) {
-	now := time.Date(2026, 11, 23, 7, 0, 0, 0, time.UTC)
-	var both []*authority
-	for range 2 {
-		a, err := newAuthority(now, time.Hour, rand.Reader)
-		if err != nil {
-			f.Fatal(err)
-		}
-		both = append(both, a)
-	}
-	secret, err := encodeAuthorities(both)
+	trusted, err := os.ReadFile("testdata/ca.crt")
 	if err != nil {
 		f.Fatal(err)
 	}
-	whole := bytes.Join([][]byte{secret.Certificate, secret.Key}, nil)
-	trusted := bundle{{certificate: both[0].certificate, since: now, ours: true}, {certificate: both[1].certificate}}.encode()
-	for _, seed := range [][]byte{nil, whole, whole[:len(whole)-40], trusted, trusted[:len(trusted)/2], append([]byte(sinceMark+"yesterday\n"), trusted...)} {
+	for _, seed := range [][]byte{
+		nil, trusted, trusted[:len(trusted)/2], slices.Concat(trusted, trusted), append([]byte(sinceMark+"yesterday\n"), trusted...),
+		[]byte("-----BEGIN PRIVATE KEY-----\nc2VjcmV0c2VjcmV0c2VjcmV0\n-----END PRIVATE KEY-----\n"), []byte("secretsecretsecretsecret"),
+	} {
 		f.Add(seed)
 	}
 	const lineMin = 16
