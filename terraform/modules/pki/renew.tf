@@ -11,12 +11,18 @@ locals {
     local.self_managed ? ["--ca-validity", "${var.authority_validity_years * 8760}h"] : ["--acm-pca", local.authority_arn],
   )
 
-  authority_statements = local.self_managed ? [] : [{
-    Sid      = "Sign"
-    Effect   = "Allow"
-    Action   = ["acm-pca:GetCertificate", "acm-pca:GetCertificateAuthorityCertificate", "acm-pca:IssueCertificate"]
-    Resource = [local.authority_arn]
-  }]
+  # As deploy/pki/renew-private-ca.json has it: no authority can be signed, and nothing that signs others.
+  templates = [for t in ["EndEntityCertificate", "EndEntityClientAuthCertificate"] : "arn:${local.partition}:acm-pca:::template/${t}/V1"]
+  authority_statements = [for s in [
+    { Sid = "Authority", Effect = "Allow", Action = ["acm-pca:GetCertificate", "acm-pca:GetCertificateAuthorityCertificate"], Resource = [local.authority_arn] },
+    {
+      Sid       = "Sign"
+      Effect    = "Allow"
+      Action    = ["acm-pca:IssueCertificate"]
+      Resource  = [local.authority_arn]
+      Condition = { StringEquals = { "acm-pca:TemplateArn" = local.templates } }
+    },
+  ] : s if !local.self_managed]
 }
 
 module "renew" {

@@ -145,8 +145,17 @@ run "acm_pca" {
     error_message = "ACM Private CA signs"
   }
   assert {
-    condition     = { for s in jsondecode(module.renew.policy).Statement : s.Sid => s.Action }["Sign"] == ["acm-pca:GetCertificate", "acm-pca:GetCertificateAuthorityCertificate", "acm-pca:IssueCertificate"]
+    condition = jsonencode({ for s in jsondecode(module.renew.policy).Statement : s.Sid => s.Action }) == jsonencode({
+      Authority       = ["acm-pca:GetCertificate", "acm-pca:GetCertificateAuthorityCertificate"]
+      Certificates    = ["secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"]
+      CertificatesKey = ["kms:Decrypt", "kms:GenerateDataKey"]
+      Sign            = ["acm-pca:IssueCertificate"]
+    })
     error_message = "the job may have certificates signed"
+  }
+  assert {
+    condition     = { for s in jsondecode(module.renew.policy).Statement : s.Sid => try(s.Condition.StringEquals["acm-pca:TemplateArn"], []) }["Sign"] == ["arn:aws:acm-pca:::template/EndEntityCertificate/V1", "arn:aws:acm-pca:::template/EndEntityClientAuthCertificate/V1"]
+    error_message = "but no authorities"
   }
   assert {
     condition     = aws_acmpca_certificate.root[0].template_arn == "arn:aws:acm-pca:::template/RootCACertificate/V1" && aws_acmpca_certificate_authority.root[0].permanent_deletion_time_in_days == 30
