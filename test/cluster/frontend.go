@@ -41,6 +41,8 @@ type FrontendOptions struct {
 	HotTier string
 	// DataDir is kept over restarts; default a temporary folder.
 	DataDir string
+	// Binary is the program; default one built from this repository.
+	Binary string
 	// Race runs a binary built with the race detector, whose reports fail the test.
 	Race bool
 	// TLS is how this package itself reaches the frontend, which then serves https; Args
@@ -80,9 +82,12 @@ func NewFrontend(tb testing.TB, options FrontendOptions) *Frontend {
 		env = append(env, "GORACE=halt_on_error=1 exitcode=66")
 	}
 	env = append(env, options.Env...)
+	if options.Binary == "" {
+		options.Binary = Binary(tb, options.Race)
+	}
 	f.Process = NewProcess(tb, Command{
 		Name:   "tierd-" + options.Name,
-		Path:   Binary(tb, options.Race),
+		Path:   options.Binary,
 		Args:   append(f.arguments(options), options.Args...),
 		Env:    env,
 		LogDir: logDir,

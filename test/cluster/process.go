@@ -70,6 +70,13 @@ func (p *Process) Start() {
 	}
 }
 
+// Exchange has the process run another program from its next start on.
+func (p *Process) Exchange(path string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.command.Path = path
+}
+
 func (p *Process) start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

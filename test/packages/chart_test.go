@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -96,5 +97,17 @@ func TestChartSettings(t *testing.T) {
 		if !strings.Contains(refused, `"`+flag+`"`) {
 			t.Errorf("settings.%s is not refused, and the chart sets it", flag)
 		}
+	}
+}
+
+// The chart's alerts are those of deploy/prometheus, not a copy that could differ.
+func TestChartAlerts(t *testing.T) {
+	t.Parallel()
+	link, err := filepath.EvalSymlinks(chart + "/files/alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := filepath.Clean("../../deploy/prometheus/alerts.yaml"); link != want {
+		t.Errorf("the chart's alerts are %s, not %s", link, want)
 	}
 }

@@ -150,7 +150,7 @@ func help(t *testing.T, command ...string) string {
 func TestChartRefuses(t *testing.T) {
 	t.Parallel()
 	for set, named := range map[string]string{
-		"replicas=0":                              "/replicas",
+		"replicas=0": "/replicas",
 		"hotTier.urls={rediss://u:secret@h:6379}": "/hotTier/urls/0",
 		"hotTier.urls={}":                         "/hotTier/urls",
 		"objectTier.url=file:///data":             "/objectTier/url",
