@@ -2,8 +2,9 @@
 //
 // It promises:
 //
-//   - A secret is replaced only by who has seen what it replaces, also if calls are repeated, lost or late. The token of a write
-//     is made of the version that it replaces, and Secrets Manager takes each token for one content only; no lock is needed.
+//   - Of runs at once, only one replaces what both have seen, also if calls are repeated, lost or late. The token of a write is
+//     made of the version that it replaces, and Secrets Manager takes each token for one content only; no lock is needed. (A
+//     value that somebody puts there by hand, in the moment between a run's read and its write, is replaced.)
 //   - It makes and deletes no secret: whoever describes the deployment does, and so says who may read it.
 //   - It calls GetSecretValue and PutSecretValue, IssueCertificate, GetCertificate and GetCertificateAuthorityCertificate, and
 //     nothing else, always on what is named.
