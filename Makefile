@@ -7,7 +7,7 @@ ARGS ?=
 TEST_TIMEOUT ?= 10m
 
 .DEFAULT_GOAL := help
-.PHONY: test-alerts test-terraform test-terraform-mutations scan-terraform lock-terraform flood overload help build run redis compiler objectstore test lint test-valkey test-rights e2e-etcdctl e2e-kubernetes bench crash torture shards revokes backup-faults drill model sbom image vulncheck clean release release-snapshot test-packages
+.PHONY: e2e-terraform test-alerts test-terraform test-terraform-mutations scan-terraform lock-terraform flood overload help build run redis compiler objectstore test lint test-valkey test-rights e2e-etcdctl e2e-kubernetes bench crash torture shards revokes backup-faults drill model sbom image vulncheck clean release release-snapshot test-packages
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ test-rights: redis objectstore ## run the tests of whole processes as the Redis 
 
 e2e-etcdctl: redis ## compare every command of etcdctl 3.7 with real etcd, its check perf included
 	$(GO) test -tags e2e -timeout 30m -count 1 ./test/etcdctl
+
+e2e-terraform: redis objectstore ## apply terraform/live/local, scale and update it and kill its processes under load, destroy it (3 minutes)
+	@terraform/live/local/scripts/install-haproxy.sh
+	$(GO) test -tags e2e -timeout 30m -count 1 -v ./test/terraform
 
 e2e-kubernetes: redis ## run a Kubernetes 1.34 control plane on tierd (builds it once, about 15 minutes)
 	test/e2e/kubernetes/run.sh

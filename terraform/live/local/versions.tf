@@ -1,0 +1,4 @@
+terraform {
+  # terraform_data, and checks of a variable against other variables.
+  required_version = ">= 1.11"
+}
