@@ -91,13 +91,23 @@ func report(outcomes []outcome) error {
 		}
 		fmt.Printf("%s %-40s %5.1fs  %s\n", state, o.folder, o.took.Seconds(), o.tests)
 		for _, failure := range o.failures {
-			fmt.Printf("    %s\n", strings.ReplaceAll(strings.TrimSpace(failure), "\n", "\n    "))
+			fmt.Printf("    %s\n", strings.Join(shortened(failure), "\n    "))
 		}
 	}
 	if failed > 0 {
 		return fmt.Errorf("%d of %d folders failed", failed, len(outcomes))
 	}
 	return nil
+}
+
+// shortened are the first lines of what a tool said: what follows a first failure is rarely another one.
+func shortened(text string) []string {
+	const linesMax = 60
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	if len(lines) > linesMax {
+		return append(lines[:linesMax], fmt.Sprintf("... and %d more lines", len(lines)-linesMax))
+	}
+	return lines
 }
 
 // checkFolder runs what needs no provider first: its complaints are the easier ones.

@@ -85,3 +85,9 @@ variable "schedules" {
   })
   default = {}
 }
+
+variable "alarm_emails" {
+  description = "Who is told of a job that failed. Each address gets a message that it has to confirm."
+  type        = list(string)
+  default     = []
+}

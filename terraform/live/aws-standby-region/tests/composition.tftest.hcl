@@ -89,3 +89,16 @@ run "only_jobs_reach_the_hot_tier" {
     error_message = "others than the jobs reach the hot tier or AWS' endpoints"
   }
 }
+
+run "a_job_that_fails_is_told_of" {
+  command = plan
+
+  assert {
+    condition     = jsondecode(aws_cloudwatch_event_rule.job_failed.event_pattern).detail.clusterArn == [aws_ecs_cluster.jobs.arn] && aws_cloudwatch_event_target.job_failed.arn == aws_sns_topic.alarms.arn
+    error_message = "nobody hears of a job that failed"
+  }
+  assert {
+    condition     = aws_sns_topic.alarms.kms_master_key_id == aws_kms_key.alarms.arn && keys(aws_sns_topic_subscription.email) == ["ops@example.com"]
+    error_message = "alarms are not encrypted, or reach nobody"
+  }
+}

@@ -1,0 +1,232 @@
+# Promises of the modules, each broken as a careless change would: `make test-terraform-mutations` demands that a
+# test of the folder fails for each.
+
+mutation "bucket-takes-public-acls" {
+  file    = "terraform/modules/object-tier/access.tf"
+  promise = "nothing in the archive is public"
+  replace = "block_public_acls       = true"
+  with    = "block_public_acls       = false"
+}
+
+mutation "bucket-may-be-made-public" {
+  file    = "terraform/modules/object-tier/access.tf"
+  promise = "nothing in the archive is public"
+  replace = "restrict_public_buckets = true"
+  with    = "restrict_public_buckets = false"
+}
+
+mutation "bucket-is-reached-without-tls" {
+  file    = "terraform/modules/object-tier/access.tf"
+  promise = "the archive is reached by TLS only"
+  replace = "{ Bool = { \"aws:SecureTransport\" = \"false\" } }"
+  with    = "{ Bool = { \"aws:SecureTransport\" = \"never\" } }"
+}
+
+mutation "bucket-has-amazons-key" {
+  file    = "terraform/modules/object-tier/main.tf"
+  promise = "objects are encrypted with the archive's own key"
+  replace = "sse_algorithm     = \"aws:kms\""
+  with    = "sse_algorithm     = \"AES256\""
+}
+
+mutation "bucket-forgets-versions" {
+  file    = "terraform/modules/object-tier/main.tf"
+  promise = "what is deleted of the archive can be brought back"
+  replace = <<-E
+    versioning_configuration {
+        status = "Enabled"
+  E
+  with    = <<-E
+    versioning_configuration {
+        status = "Suspended"
+  E
+}
+
+mutation "keys-do-not-rotate" {
+  file    = "terraform/modules/object-tier/main.tf"
+  promise = "keys rotate"
+  replace = "enable_key_rotation     = true"
+  with    = "enable_key_rotation     = false"
+}
+
+mutation "archive-may-be-destroyed" {
+  file    = "terraform/modules/object-tier/protection.tf"
+  promise = "the archive is not destroyed by mistake"
+  replace = "protected = var.deletion_protection"
+  with    = "protected = false"
+}
+
+mutation "replica-has-another-key" {
+  file    = "terraform/modules/object-tier/replication.tf"
+  promise = "the copy in another region is encrypted with that region's key"
+  replace = "replica_kms_key_id = var.replication.kms_key_arn"
+  with    = "replica_kms_key_id = local.kms_key_arn"
+}
+
+mutation "memorydb-without-tls" {
+  file    = "terraform/modules/hot-tier/memorydb.tf"
+  promise = "Redis is reached by TLS only"
+  replace = "tls_enabled = true"
+  with    = "tls_enabled = false"
+}
+
+mutation "memorydb-with-amazons-key" {
+  file    = "terraform/modules/hot-tier/memorydb.tf"
+  promise = "data at rest is encrypted with the hot tier's own key"
+  replace = "kms_key_arn = local.kms_key_arn"
+  with    = "kms_key_arn = null"
+}
+
+mutation "memorydb-evicts" {
+  file    = "terraform/modules/hot-tier/memorydb.tf"
+  promise = "Redis that is full refuses writes, and evicts nothing"
+  replace = "\"noeviction\""
+  with    = "\"allkeys-lru\""
+}
+
+mutation "elasticache-at-rest-in-the-clear" {
+  file    = "terraform/modules/hot-tier/elasticache.tf"
+  promise = "data at rest is encrypted"
+  replace = "at_rest_encryption_enabled = true"
+  with    = "at_rest_encryption_enabled = false"
+}
+
+mutation "elasticache-does-not-fail-over" {
+  file    = "terraform/modules/hot-tier/elasticache.tf"
+  promise = "a replica takes over"
+  replace = "automatic_failover_enabled = true"
+  with    = "automatic_failover_enabled = false"
+}
+
+mutation "shards-may-be-destroyed" {
+  file    = "terraform/modules/hot-tier/protection.tf"
+  promise = "a shard that serves is not destroyed by mistake"
+  replace = "protected = var.deletion_protection && each.value"
+  with    = "protected = false"
+}
+
+mutation "elasticache-is-not-waited-for" {
+  file    = "terraform/modules/hot-tier/outputs.tf"
+  promise = "with ElastiCache, a replica has what a client is told"
+  replace = "local.memorydb ? 0 : 1"
+  with    = "0"
+}
+
+mutation "redis-user-may-all" {
+  file    = "terraform/modules/hot-tier/user.tf"
+  promise = "tierd's user in Redis may what deploy/redis/users.acl lists"
+  replace = "\"-@all\""
+  with    = "\"+@all\""
+}
+
+mutation "redis-is-open-to-the-network" {
+  file    = "terraform/modules/hot-tier/main.tf"
+  promise = "only named security groups reach Redis"
+  replace = "referenced_security_group_id = var.client_security_group_ids[count.index]"
+  with    = "cidr_ipv4                    = \"0.0.0.0/0\""
+}
+
+mutation "load-balancer-may-be-deleted" {
+  file    = "terraform/modules/frontends/load_balancer.tf"
+  promise = "the load balancer, whose name every client has, is not deleted by mistake"
+  replace = "enable_deletion_protection                                   = var.deletion_protection"
+  with    = "enable_deletion_protection                                   = false"
+}
+
+mutation "health-is-a-connection" {
+  file    = "terraform/modules/frontends/load_balancer.tf"
+  promise = "a frontend that is not ready gets no new connections"
+  replace = "\"/readyz?"
+  with    = "\"/livez?"
+}
+
+mutation "bad-deployment-stays" {
+  file    = "terraform/modules/frontends/main.tf"
+  promise = "a deployment whose frontends do not get healthy is rolled back"
+  replace = "rollback = true"
+  with    = "rollback = false"
+}
+
+mutation "old-frontends-go-first" {
+  file    = "terraform/modules/frontends/main.tf"
+  promise = "a new frontend serves before an old one goes"
+  replace = "deployment_minimum_healthy_percent = 100"
+  with    = "deployment_minimum_healthy_percent = 0"
+}
+
+mutation "frontends-are-killed-at-once" {
+  file    = "terraform/modules/frontends/task.tf"
+  promise = "a frontend has time to give its clients away"
+  replace = "stopTimeout = var.drain_seconds"
+  with    = "stopTimeout = 2"
+}
+
+mutation "frontends-have-public-addresses" {
+  file    = "terraform/modules/frontends/main.tf"
+  promise = "frontends have no public address"
+  replace = "assign_public_ip = false"
+  with    = "assign_public_ip = true"
+}
+
+mutation "frontends-read-all-secrets" {
+  file    = "terraform/modules/frontends/iam.tf"
+  promise = "frontends read the certificates that are theirs"
+  replace = "Resource = [var.pki.ca_secret_arn, var.pki.server_secret_arn]"
+  with    = "Resource = [\"*\"]"
+}
+
+mutation "clients-need-no-certificate" {
+  file    = "terraform/modules/frontends/task.tf"
+  promise = "clients identify by certificate"
+  replace = "TIERD_CLIENT_CERT_AUTH        = \"true\""
+  with    = "TIERD_CLIENT_CERT_AUTH        = \"false\""
+}
+
+mutation "tasks-write-their-root" {
+  file    = "terraform/modules/frontends/task.tf"
+  promise = "a container cannot change its own files"
+  replace = "readonlyRootFilesystem = true"
+  with    = "readonlyRootFilesystem = false"
+}
+
+mutation "subnets-give-public-addresses" {
+  file    = "terraform/modules/network/main.tf"
+  promise = "what is in the private subnets has no public address"
+  replace = "map_public_ip_on_launch = false"
+  with    = "map_public_ip_on_launch = true"
+}
+
+mutation "secrets-are-gone-at-once" {
+  file    = "terraform/modules/pki/main.tf"
+  promise = "a secret that was deleted can be brought back"
+  replace = "recovery_window_in_days = var.recovery_window_days"
+  with    = "recovery_window_in_days = 0"
+}
+
+mutation "images-may-change-under-a-tag" {
+  file    = "terraform/modules/registry/main.tf"
+  promise = "what was tested under a tag is what runs under it"
+  replace = "image_tag_mutability = \"IMMUTABLE\""
+  with    = "image_tag_mutability = \"MUTABLE\""
+}
+
+mutation "jobs-of-any-account" {
+  file    = "terraform/modules/job/iam.tf"
+  promise = "the roles of jobs are for tasks of this account"
+  replace = "\"aws:SourceAccount\" = local.account"
+  with    = "\"aws:SourceAccount\" = \"*\""
+}
+
+mutation "prune-without-keeping" {
+  file    = "terraform/modules/functions/main.tf"
+  promise = "pruning keeps what the variable keep says"
+  replace = "\"--keep-age\", var.keep.age,"
+  with    = "\"--keep-age\", \"1h\","
+}
+
+mutation "standby-changes-the-shard-map" {
+  file    = "terraform/live/aws-standby-region/main.tf"
+  promise = "the standby region changes nothing"
+  replace = "[\"archive-verify\", \"restore-drill\"]"
+  with    = "[\"archive-verify\", \"restore-drill\", \"archive-prune\"]"
+}
