@@ -105,7 +105,7 @@ run "endpoint_policies_name_actions_and_the_account" {
     condition = alltrue([
       for endpoint in aws_vpc_endpoint.interface : alltrue([
         for statement in jsondecode(endpoint.policy).Statement :
-        statement.Condition.StringEquals["aws:PrincipalAccount"] == "123456789012" && alltrue([for action in statement.Action : !strcontains(action, "*")])
+        try(statement.Condition.StringEquals["aws:PrincipalAccount"], "") == "123456789012" && alltrue([for action in statement.Action : !strcontains(action, "*")])
       ])
     ])
     error_message = "an endpoint's policy lets other accounts through, or has a wildcard among its actions"
