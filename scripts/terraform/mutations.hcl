@@ -230,3 +230,45 @@ mutation "standby-changes-the-shard-map" {
   replace = "[\"archive-verify\", \"restore-drill\"]"
   with    = "[\"archive-verify\", \"restore-drill\", \"archive-prune\"]"
 }
+
+mutation "corruption-replaces-frontends" {
+  file    = "terraform/modules/frontends/main.tf"
+  promise = "frontends that may hold what a Redis has lost are not replaced for its loss"
+  replace = "health_query = \"exclude=data_corruption\""
+  with    = "health_query = \"exclude=non_learner\""
+}
+
+mutation "authority-for-everybody" {
+  file    = "terraform/modules/pki/main.tf"
+  promise = "nobody but the job that renews has the authority's key"
+  replace = "Effect    = \"Deny\""
+  with    = "Effect    = \"Allow\""
+}
+
+mutation "verifying-may-delete" {
+  file    = "terraform/modules/functions/iam.tf"
+  promise = "who checks the archive only reads it"
+  replace = "archive-verify = concat(local.s3_statements[\"read\"]"
+  with    = "archive-verify = concat(local.s3_statements[\"prune\"]"
+}
+
+mutation "alarms-in-the-clear" {
+  file    = "terraform/modules/observability/topic.tf"
+  promise = "alarms are encrypted with a key of their own"
+  replace = "kms_master_key_id = aws_kms_key.this.arn"
+  with    = "kms_master_key_id = null"
+}
+
+mutation "anybody-raises-alarms" {
+  file    = "terraform/modules/observability/topic.tf"
+  promise = "the topic takes messages from the alarms, rules and the workspace of this deployment alone"
+  replace = "\"aws:SourceArn\" = sender.source"
+  with    = "\"aws:SourceArn\" = \"*\""
+}
+
+mutation "silence-is-no-alarm" {
+  file    = "terraform/modules/observability/alarms.tf"
+  promise = "when no metrics come, people are told"
+  replace = "threshold = 1, period = 300, periods = 3, missing = \"breaching\""
+  with    = "threshold = 1, period = 300, periods = 3, missing = \"notBreaching\""
+}
