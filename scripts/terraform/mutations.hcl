@@ -272,3 +272,192 @@ mutation "silence-is-no-alarm" {
   replace = "threshold = 1, period = 300, periods = 3, missing = \"breaching\""
   with    = "threshold = 1, period = 300, periods = 3, missing = \"notBreaching\""
 }
+
+mutation "network-has-a-way-out" {
+  file    = "terraform/modules/network/public.tf"
+  promise = "private subnets have no way to the internet"
+  replace = "route_table_id         = aws_route_table.public[0].id"
+  with    = "route_table_id         = aws_route_table.private[var.availability_zones[0]].id"
+}
+
+mutation "endpoints-admit-addresses" {
+  file    = "terraform/modules/network/endpoints.tf"
+  promise = "endpoints admit named security groups only"
+  replace = "referenced_security_group_id = var.endpoint_client_security_group_ids[count.index]"
+  with    = "cidr_ipv4                    = var.cidr"
+}
+
+mutation "endpoints-admit-other-accounts" {
+  file    = "terraform/modules/network/endpoints.tf"
+  promise = "endpoints let through principals of this account alone"
+  replace = "Condition = { StringEquals = { \"aws:PrincipalAccount\" = local.account } }"
+  with    = "Condition = {}"
+}
+
+mutation "endpoint-lets-any-call-through" {
+  file    = "terraform/modules/network/endpoints.tf"
+  promise = "endpoints name their actions"
+  replace = "[\"kms:Decrypt\", \"kms:Encrypt\", \"kms:GenerateDataKey\"]"
+  with    = "[\"kms:*\"]"
+}
+
+mutation "data-leaves-to-other-accounts" {
+  file    = "terraform/modules/network/endpoints.tf"
+  promise = "no data leaves by the S3 endpoint to other accounts' buckets"
+  replace = ", \"aws:ResourceAccount\" = local.account"
+  with    = ""
+}
+
+mutation "flow-logs-in-the-clear" {
+  file    = "terraform/modules/network/flow_logs.tf"
+  promise = "flow logs are encrypted by a key of their own"
+  replace = "  kms_key_id        = aws_kms_key.logs.arn\n"
+  with    = ""
+}
+
+mutation "refused-connections-are-not-logged" {
+  file    = "terraform/modules/network/flow_logs.tf"
+  promise = "accepted and refused connections are logged"
+  replace = "\"ALL\""
+  with    = "\"ACCEPT\""
+}
+
+mutation "elasticache-evicts" {
+  file    = "terraform/modules/hot-tier/elasticache.tf"
+  promise = "Redis never deletes data to free memory"
+  replace = "  parameter_group_name       = aws_elasticache_parameter_group.this[0].name\n"
+  with    = "  parameter_group_name       = \"default.valkey8\"\n"
+}
+
+mutation "shards-key-does-not-rotate" {
+  file    = "terraform/modules/hot-tier/main.tf"
+  promise = "keys rotate"
+  replace = "enable_key_rotation     = true"
+  with    = "enable_key_rotation     = false"
+}
+
+mutation "memorydb-without-replica" {
+  file    = "terraform/modules/hot-tier/memorydb.tf"
+  promise = "each shard has a replica in another zone"
+  replace = "num_replicas_per_shard = var.replicas"
+  with    = "num_replicas_per_shard = 0"
+}
+
+mutation "elasticache-with-tls-at-will" {
+  file    = "terraform/modules/hot-tier/elasticache.tf"
+  promise = "clients speak TLS with Redis"
+  replace = "\"required\""
+  with    = "\"preferred\""
+}
+
+mutation "shard-leaves-no-snapshot" {
+  file    = "terraform/modules/hot-tier/memorydb.tf"
+  promise = "a shard that is destroyed leaves a snapshot"
+  replace = "  final_snapshot_name      = \"$${var.name}-$${each.key}-$${var.final_snapshot_suffix}\"\n"
+  with    = ""
+}
+
+mutation "redis-user-reaches-all-keys" {
+  file    = "terraform/modules/hot-tier/user.tf"
+  promise = "tierd's user reaches its keyspaces alone"
+  replace = "[\"resetchannels\", \"-@all\"]"
+  with    = "[\"~*\", \"resetchannels\", \"-@all\"]"
+}
+
+mutation "memorydb-open-to-everybody" {
+  file    = "terraform/modules/hot-tier/memorydb.tf"
+  promise = "nobody logs in but tierd's user"
+  replace = "aws_memorydb_acl.this[0].name"
+  with    = "\"open-access\""
+}
+
+mutation "redis-default-user-may-log-in" {
+  file    = "terraform/modules/hot-tier/user.tf"
+  promise = "nobody logs in but tierd's user"
+  replace = "\"off resetchannels -@all\""
+  with    = "\"on ~* &* +@all\""
+}
+
+mutation "password-changes-at-each-plan" {
+  file    = "terraform/modules/hot-tier/password.tf"
+  promise = "a password changes only when it is asked for"
+  replace = "    ignore_changes       = [secret_string]\n"
+  with    = ""
+}
+
+mutation "password-in-use-is-replaced" {
+  file    = "terraform/modules/hot-tier/password.tf"
+  promise = "frontends change over while their password still works"
+  replace = "a = floor((var.password_generation + 1) / 2)"
+  with    = "a = var.password_generation"
+}
+
+mutation "objects-with-another-key" {
+  file    = "terraform/modules/object-tier/access.tf"
+  promise = "objects encrypted by another key are refused"
+  replace = "StringNotEquals = { \"s3:x-amz-server-side-encryption-aws-kms-key-id\" = local.kms_key_arn }"
+  with    = "StringNotEquals = { \"s3:x-amz-server-side-encryption-aws-kms-key-id\" = \"*\" }"
+}
+
+mutation "objects-expire" {
+  file    = "terraform/modules/object-tier/main.tf"
+  promise = "what is current never expires"
+  replace = "expired_object_delete_marker = true"
+  with    = "days = 30"
+}
+
+mutation "master-key-of-one-region" {
+  file    = "terraform/modules/object-tier/main.tf"
+  promise = "another region can read the archive when this one is lost"
+  replace = "multi_region            = true"
+  with    = "multi_region            = false"
+}
+
+mutation "keys-are-gone-in-a-week" {
+  file    = "terraform/modules/object-tier/main.tf"
+  promise = "a deleted key can be brought back for 30 days"
+  replace = "deletion_window_in_days = 30"
+  with    = "deletion_window_in_days = 7"
+}
+
+mutation "bucket-is-emptied-when-destroyed" {
+  file    = "terraform/modules/object-tier/main.tf"
+  promise = "a bucket that is not empty is not destroyed unasked"
+  replace = "force_destroy = var.force_destroy"
+  with    = "force_destroy = true"
+}
+
+mutation "copying-role-reads-all-buckets" {
+  file    = "terraform/modules/object-tier/replication.tf"
+  promise = "the role that copies reads this bucket alone"
+  replace = "Resource = [\"$${aws_s3_bucket.archive.arn}/*\"]"
+  with    = "Resource = [\"*\"]"
+}
+
+mutation "deletions-are-not-copied" {
+  file    = "terraform/modules/object-tier/replication.tf"
+  promise = "the copy has what the archive has, and no more"
+  replace = "    delete_marker_replication {\n      status = \"Enabled\""
+  with    = "    delete_marker_replication {\n      status = \"Disabled\""
+}
+
+mutation "images-are-not-scanned" {
+  file    = "terraform/modules/registry/main.tf"
+  promise = "images are scanned"
+  replace = "scan_on_push = true"
+  with    = "scan_on_push = false"
+}
+
+mutation "another-image-is-not-copied" {
+  file    = "terraform/modules/registry/main.tf"
+  promise = "another source is copied"
+  replace = "triggers_replace = [each.value, local.targets[each.key]]"
+  with    = "triggers_replace = [each.key]"
+}
+
+mutation "one-platform-is-copied" {
+  file    = "terraform/modules/registry/copy.sh"
+  promise = "all platforms of an image are copied"
+  replace = "skopeo copy --all \"docker"
+  with    = "skopeo copy \"docker"
+}
