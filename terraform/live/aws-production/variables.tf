@@ -95,7 +95,7 @@ variable "shards" {
 }
 
 variable "draining_shards" {
-  description = "How many Redis beyond shards still exist and are being emptied. To go from 4 shards to 3: shards = 3 and draining_shards = 1, and draining_shards = 0 once tierd shard status shows the fourth without shards."
+  description = "How many Redis beyond shards still exist and are being emptied. To go from 4 shards to 3: shards = 3 and draining_shards = 1, and draining_shards = 0 once tierd shard list does not name the fourth any more."
   type        = number
   default     = 0
 }
@@ -142,7 +142,7 @@ variable "acm_pca" {
 }
 
 variable "object_lock" {
-  description = "Lock on the archive's objects: mode GOVERNANCE or COMPLIANCE, and for how many days. Pruning can delete nothing younger. null: none. It can only be chosen when the bucket is made."
+  description = "Lock on the archive's objects: mode GOVERNANCE or COMPLIANCE, and for how many days nobody can delete what was written. What pruning deletes stays as an old version until then. null: none. It can be turned on later; what is locked stays so."
   type        = object({ mode = string, days = number })
   default     = null
 }
