@@ -7,7 +7,7 @@ ARGS ?=
 TEST_TIMEOUT ?= 10m
 
 .DEFAULT_GOAL := help
-.PHONY: e2e-terraform test-alerts test-terraform test-terraform-mutations scan-terraform lock-terraform flood overload help build run redis compiler objectstore test lint test-valkey test-rights e2e-etcdctl e2e-kubernetes bench crash torture shards revokes backup-faults drill model sbom image vulncheck clean release release-snapshot test-packages
+.PHONY: e2e-terraform test-alerts test-terraform test-terraform-mutations scan-terraform lock-terraform flood overload help build run redis compiler objectstore test lint test-valkey test-rights e2e-etcdctl e2e-kubernetes e2e-docs bench crash torture shards revokes backup-faults drill model sbom image vulncheck clean release release-snapshot test-packages
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ e2e-terraform: redis objectstore ## apply terraform/live/local, scale and update
 
 e2e-kubernetes: redis ## run a Kubernetes 1.34 control plane on tierd (builds it once, about 15 minutes)
 	test/e2e/kubernetes/run.sh
+
+# PAGES='docs/backup.md' chooses; default are all with steps.
+e2e-docs: redis compiler ## run the commands of the pages of docs/ on a machine of their own, and compare what they print (PAGES)
+	test/docs/run.sh $(PAGES)
 
 # DURATION is of each system in each of ROUNDS; ONLY='^put|list' selects workloads by name, ONLY=scaling what shards cost.
 bench: DURATION ?= 1s

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds kube-apiserver, kube-controller-manager and kubectl from the public Go
-# module of Kubernetes, for the end-to-end test beside this script.
+# Builds kube-apiserver, kube-controller-manager, kubectl and kubeadm from the public
+# Go module of Kubernetes, for the end-to-end test beside this script and for the one
+# of the pages (test/docs).
 #
 # The module cannot be installed with `go install`: its go.mod points at the
 # `staging` folders of the Kubernetes repository, which a module archive leaves
@@ -21,14 +22,14 @@ readonly staging_version="v0.${version#1.}"
 readonly cache="${TIERD_KUBERNETES_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tierd/kubernetes-${version}}"
 readonly source_dir="$cache/source"
 readonly bin_dir="$cache/bin"
-readonly programs=(kube-apiserver kube-controller-manager kubectl)
+readonly programs=(kube-apiserver kube-controller-manager kubectl kubeadm)
 
 say() { printf 'kubernetes build: %s\n' "$*" >&2; }
 
-all_built() {
+missing() {
   local program
   for program in "${programs[@]}"; do
-    [[ -x "$bin_dir/$program" ]] || return 1
+    [[ -x "$bin_dir/$program" ]] || printf '%s\n' "$program"
   done
 }
 
@@ -60,22 +61,23 @@ linker_flags() {
   printf '%s' "$flags"
 }
 
+# build_programs PROGRAM...: those that are there stay as they are, since they may be
+# running.
 build_programs() {
-  local program packages=() out="$cache/bin.partial"
-  for program in "${programs[@]}"; do packages+=("./cmd/$program"); done
+  local out="$cache/bin.partial"
   rm -rf "$out"
-  mkdir -p "$out"
-  say "building ${programs[*]} $version (about 15 minutes on two cores)"
+  mkdir -p "$out" "$bin_dir"
+  say "building $* $version (about 15 minutes on two cores for all)"
   (cd "$source_dir" &&
     GOFLAGS=-mod=mod GOWORK=off CGO_ENABLED=0 \
-      nice -n 19 go build -trimpath -ldflags "$(linker_flags)" -o "$out/" "${packages[@]}")
-  rm -rf "$bin_dir"
-  mv "$out" "$bin_dir"
+      nice -n 19 go build -trimpath -ldflags "$(linker_flags)" -o "$out/" "${@/#/./cmd/}")
+  mv "$out"/* "$bin_dir/"
 }
 
 mkdir -p "$cache"
-if ! all_built; then
+mapfile -t absent < <(missing)
+if ((${#absent[@]} > 0)); then
   copy_source
-  build_programs
+  build_programs "${absent[@]}"
 fi
 printf '%s\n' "$bin_dir"
