@@ -41,9 +41,8 @@ func workingCopy(t *testing.T) string {
 }
 
 // release releases a working copy without publishing, and returns where it is.
-func release(t *testing.T) string {
+func release(t *testing.T, dir string) string {
 	t.Helper()
-	dir := workingCopy(t)
 	run(t, dir, nil, "make", "release-snapshot", "VERSION="+released)
 	return filepath.Join(dir, "dist")
 }
@@ -106,7 +105,9 @@ func unpacked(t *testing.T, archive string) (files map[string]*tar.Header, binar
 // built from the same commit in another folder it is the same, byte for byte.
 func TestRelease(t *testing.T) {
 	t.Parallel()
-	dist := release(t)
+	first, second := workingCopy(t), filepath.Join(cluster.Folder(t), "elsewhere")
+	run(t, first, nil, "cp", "-R", first, second)
+	dist := release(t, first)
 	got := sums(t, dist)
 	var want []string
 	for _, platform := range []string{"darwin_amd64", "darwin_arm64", "linux_amd64", "linux_arm64"} {
@@ -122,7 +123,7 @@ func TestRelease(t *testing.T) {
 	}
 	installed(t, dist)
 	described(t, dist)
-	if again := sums(t, release(t)); !maps.Equal(again, got) {
+	if again := sums(t, release(t, second)); !maps.Equal(again, got) {
 		for name, sum := range got {
 			if again[name] != sum {
 				t.Errorf("%s is another one when it is built again", name)
@@ -167,7 +168,8 @@ func archived(t *testing.T, dist, platform string) {
 		t.Errorf("%s: the bill names %q, the binary is of %q", platform, named, modules)
 	}
 	if platform == runtime.GOOS+"_"+runtime.GOARCH {
-		if said := run(t, dist, nil, binary, "version"); !strings.Contains(said, released) {
+		commit := strings.TrimSpace(run(t, root, nil, "git", "rev-parse", "HEAD"))
+		if said := run(t, dist, nil, binary, "version"); !strings.Contains(said, released) || !strings.Contains(said, commit) {
 			t.Errorf("it says %q", said)
 		}
 	}

@@ -1,9 +1,10 @@
 package privilege
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"debug/elf"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -16,13 +17,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/tierd/tierd/test/cluster"
-	"github.com/tierd/tierd/test/pki"
 )
 
 // imageUser is who runs in the image.
@@ -42,17 +43,31 @@ type picture struct {
 	}
 }
 
-// paint has scripts/image build the image in the repository at dir, and unpacks it.
-func paint(t *testing.T, dir string) *picture {
-	t.Helper()
-	p := &picture{root: cluster.Folder(t)}
-	layout := filepath.Join(cluster.Folder(t), "image")
-	cmd := exec.CommandContext(t.Context(), "go", "run", "./scripts/image", "--version", "1.2.3", "--revision", "of a test", "--platforms", "linux/"+runtime.GOARCH, "--output", layout)
+// layoutOnce is the image of this repository, built once for all tests of the process.
+var layoutOnce = sync.OnceValues(func() (string, error) {
+	root, err := cluster.RepositoryRoot()
+	if err != nil {
+		return "", err
+	}
+	layout := filepath.Join(root, "bin", "test", "image")
+	return layout, buildImage(root, layout)
+})
+
+// buildImage has scripts/image build the image for this machine's processor in the repository at dir.
+func buildImage(dir, layout string) error {
+	cmd := exec.Command("go", "run", "./scripts/image", "--version", "1.2.3", "--revision", "of a test", "--platforms", "linux/"+runtime.GOARCH, "--output", layout)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH=1700000000")
 	if output, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, output)
+		return fmt.Errorf("%w\n%s", err, output)
 	}
+	return nil
+}
+
+// paint unpacks an image.
+func paint(t *testing.T, layout string) *picture {
+	t.Helper()
+	p := &picture{root: cluster.Folder(t)}
 	var of struct {
 		Manifests, Layers []struct{ Digest string }
 		Config            json.RawMessage
@@ -108,11 +123,11 @@ func TestImage(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can unpack what belongs to others")
 	}
-	root, err := cluster.RepositoryRoot()
+	layout, err := layoutOnce()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := paint(t, root)
+	p := paint(t, layout)
 	c := p.config
 	if c.User != fmt.Sprintf("%d:%[1]d", imageUser) || c.WorkingDir != "/data" || !slices.Equal(slices.Sorted(maps.Keys(c.Volumes)), []string{"/data", "/run/tierd"}) ||
 		!slices.Equal(c.Entrypoint, []string{"/tierd"}) || !slices.Equal(c.Cmd, []string{"serve"}) || !slices.Equal(c.Healthcheck.Test, []string{"CMD", "/tierd", "health"}) {
@@ -147,14 +162,22 @@ func TestImage(t *testing.T) {
 	if !slices.Equal(found, want) {
 		t.Errorf("the image holds\n%s", strings.Join(found, "\n"))
 	}
-	if again := paint(t, elsewhere(t, root)); again.digest != p.digest {
-		t.Errorf("built in another folder it is %s, here %s", again.digest, p.digest)
+	again := filepath.Join(cluster.Folder(t), "image")
+	if err := buildImage(elsewhere(t), again); err != nil {
+		t.Fatal(err)
+	}
+	if other := paint(t, again); other.digest != p.digest {
+		t.Errorf("built in another folder it is %s, here %s", other.digest, p.digest)
 	}
 }
 
 // elsewhere copies the repository, without its history, to a folder of another name.
-func elsewhere(t *testing.T, root string) string {
+func elsewhere(t *testing.T) string {
 	t.Helper()
+	root, err := cluster.RepositoryRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
 	copied := cluster.Folder(t)
 	for _, name := range []string{"Dockerfile", "go.mod", "go.sum", "backup", "cmd", "functions", "router", "scripts", "tiers"} {
 		if output, err := exec.CommandContext(t.Context(), "cp", "-R", filepath.Join(root, name), copied).CombinedOutput(); err != nil {
@@ -165,18 +188,19 @@ func elsewhere(t *testing.T, root string) string {
 }
 
 // The binary needs nothing beside it: no libraries, no loader, no files, no rights; in a root
-// that has what the image has and that its user cannot write to, it serves with the settings of the image and a certificate,
-// makes snapshots and answers its health check, which has none to show.
+// that has what the image has and that its user cannot write to, its commands make certificates and fetch them to its
+// volume, as a side container does; it serves with the settings of the image and those, makes snapshots and answers its
+// health check, which has no certificate to show.
 func TestImageServes(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Skip("only root can enter another root")
 	}
-	repository, err := cluster.RepositoryRoot()
+	layout, err := layoutOnce()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := paint(t, repository)
+	p := paint(t, layout)
 	binary, err := elf.Open(filepath.Join(p.root, "tierd"))
 	if err != nil {
 		t.Fatal(err)
@@ -188,18 +212,6 @@ func TestImageServes(t *testing.T) {
 	}
 	if err := binary.Close(); err != nil {
 		t.Fatal(err)
-	}
-	authority := pki.New(t, t.TempDir(), "authority")
-	server := authority.Server("server")
-	for from, to := range map[string]string{server.Cert: "server.crt", server.Key: "server.key", authority.File(): "ca.crt"} {
-		text, err := os.ReadFile(from)
-		if err != nil {
-			t.Fatal(err)
-		}
-		placed := filepath.Join(p.root, "run", "tierd", to)
-		if err := errors.Join(os.WriteFile(placed, text, 0o600), os.Chown(placed, imageUser, imageUser)); err != nil {
-			t.Fatal(err)
-		}
 	}
 	redis := cluster.StartRedis(t, cluster.RedisOptions{TCP: true, User: cluster.LeastUser, Config: cluster.LeastRights(t, "{default:*")})
 	ports := cluster.FreePorts(t, 2)
@@ -216,6 +228,15 @@ func TestImageServes(t *testing.T) {
 		cmd.Dir, cmd.Env = p.config.WorkingDir, settings
 		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: p.root, Credential: &syscall.Credential{Uid: imageUser, Gid: imageUser}, Pdeathsig: syscall.SIGKILL}
 		return cmd
+	}
+	for _, command := range [][]string{
+		{"pki", "renew", "--store", "/data/pki", "--server-name", "127.0.0.1", "--client", "someone"},
+		{"pki", "fetch", "--store", "/data/pki", "--to", "/run/tierd", "--only", "ca,server"},
+		{"pki", "fetch", "--to", "/run/tierd", "--only", "ca,server", "--check"},
+	} {
+		if output, err := contained(command...).CombinedOutput(); err != nil {
+			t.Fatalf("%q: %v\n%s", command, err, output)
+		}
 	}
 	var log strings.Builder
 	serve := contained(p.config.Cmd...)
@@ -237,7 +258,23 @@ func TestImageServes(t *testing.T) {
 		}
 		return nil
 	})
-	useImage(t, cluster.DialTLS(t, authority.TLS(authority.Client("someone")), endpoint), health)
+	useImage(t, cluster.DialTLS(t, clientOf(t, filepath.Join(p.root, "data", "pki")), endpoint), health)
+}
+
+// clientOf is what a client needs by the certificates of a store.
+func clientOf(t *testing.T, store string) *tls.Config {
+	t.Helper()
+	authority, err := os.ReadFile(filepath.Join(store, "ca.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.LoadX509KeyPair(filepath.Join(store, "client-someone.crt"), filepath.Join(store, "client-someone.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(authority)
+	return &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 }
 
 // useImage writes, reads back and takes a snapshot, which is built in a file.
