@@ -18,6 +18,16 @@ output "fetch_certificates" {
   value       = module.deployment.fetch_certificates
 }
 
+output "fetch_admin_certificates" {
+  description = "Brings the certificate of admin, which the line of etcdctl names."
+  value       = module.deployment.fetch_admin_certificates
+}
+
+output "client_policies" {
+  description = "IAM policies in JSON, by client, for the role of whoever runs it: to read the authority's certificate and its own."
+  value       = module.deployment.client_policies
+}
+
 output "kube_apiserver_flags" {
   description = "Flags of kube-apiserver, one per line."
   value       = module.deployment.kube_apiserver_flags

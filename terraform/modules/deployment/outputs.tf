@@ -21,6 +21,16 @@ output "fetch_certificates" {
   value       = "tierd pki fetch --store '${module.pki.store}' --to ${var.client_directory} --only ca,client-kube-apiserver --watch 1h"
 }
 
+output "fetch_admin_certificates" {
+  description = "Run this before the line of etcdctl, with rights to read the secrets of the authority and of admin."
+  value       = "tierd pki fetch --store '${module.pki.store}' --to ${var.client_directory} --only ca,client-admin"
+}
+
+output "client_policies" {
+  description = "IAM policies in JSON, by client, for the role of whoever runs it: to read the authority's certificate and its own."
+  value       = module.pki.read_policy_json
+}
+
 output "kube_apiserver_flags" {
   description = "Flags of kube-apiserver, one per line."
   value = join("\n", [

@@ -153,6 +153,14 @@ run "what_clients_are_told" {
     error_message = "the line for etcdctl"
   }
   assert {
+    condition     = output.fetch_certificates == "tierd pki fetch --store '${module.pki.store}' --to /etc/kubernetes/pki/tierd --only ca,client-kube-apiserver --watch 1h" && endswith(output.fetch_admin_certificates, "--only ca,client-admin")
+    error_message = "how the certificates that the flags name get there"
+  }
+  assert {
+    condition     = keys(output.client_policies) == ["admin", "kube-apiserver"]
+    error_message = "a client has no policy for its own certificate"
+  }
+  assert {
     condition     = output.ca.secret_arn == module.pki.ca_secret_arn && output.ca.certificate == null
     error_message = "where the authority is"
   }
