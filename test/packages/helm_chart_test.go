@@ -43,7 +43,7 @@ func TestChartLeast(t *testing.T) {
 	}
 	frontend := podOf(t, all, "Deployment/release-tierd")
 	c := frontend.Containers[0]
-	if c.ReadinessProbe.HTTPGet.Path != "/readyz" || c.LivenessProbe.HTTPGet.Path != "/livez" || c.ReadinessProbe.HTTPGet.Port != "metrics" {
+	if c.ReadinessProbe.HTTPGet.Path != "/readyz?exclude=data_corruption" || c.LivenessProbe.HTTPGet.Path != "/livez" || c.ReadinessProbe.HTTPGet.Port != "metrics" {
 		t.Errorf("probes %+v, %+v", c.ReadinessProbe, c.LivenessProbe)
 	}
 	if drain := frontend.TerminationGracePeriodSeconds - c.Lifecycle.PreStop.Sleep.Seconds; c.Lifecycle.PreStop.Sleep.Seconds == 0 || drain < 45 {

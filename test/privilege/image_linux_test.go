@@ -218,9 +218,9 @@ func TestImageServes(t *testing.T) {
 	endpoint, health := "https://127.0.0.1:"+strconv.Itoa(ports[0]), "http://127.0.0.1:"+strconv.Itoa(ports[1])
 	// The addresses are the test's; that health is where the image says is a matter of its settings.
 	settings := append(slices.Clone(p.config.Env), "TIERD_HOT_TIER="+redis.TCPURL(), "TIERD_LISTEN_CLIENT_URLS="+endpoint,
-		"TIERD_LISTEN_METRICS_URLS="+health, "TIERD_HEALTH_ENDPOINT="+health, "TIERD_TRUSTED_CA_FILE=/run/tierd/ca.crt",
+		"TIERD_LISTEN_METRICS_URLS="+health, "TIERD_HEALTH_ENDPOINT="+health+"?exclude=data_corruption", "TIERD_TRUSTED_CA_FILE=/run/tierd/ca.crt",
 		"TIERD_CLIENT_CERT_AUTH=true", "TIERD_CERT_FILE=/run/tierd/server.crt", "TIERD_KEY_FILE=/run/tierd/server.key")
-	if !slices.Contains(p.config.Env, "TIERD_LISTEN_METRICS_URLS=http://127.0.0.1:2381") || !slices.Contains(p.config.Env, "TIERD_HEALTH_ENDPOINT=http://127.0.0.1:2381") {
+	if !slices.Contains(p.config.Env, "TIERD_LISTEN_METRICS_URLS=http://127.0.0.1:2381") || !slices.Contains(p.config.Env, "TIERD_HEALTH_ENDPOINT=http://127.0.0.1:2381?exclude=data_corruption") {
 		t.Errorf("the health check does not ask where health is: %q", p.config.Env)
 	}
 	contained := func(arguments ...string) *exec.Cmd {
