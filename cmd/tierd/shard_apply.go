@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/dustin/go-humanize/english"
@@ -17,16 +16,9 @@ import (
 
 func (t *shardTool) removeCommand() *cobra.Command {
 	cmd := t.changing("remove ENDPOINT", "Forget an endpoint on which nothing is left", []string{"ENDPOINT"}, func(ctx context.Context, args []string) error {
-		id, err := strconv.Atoi(args[0])
-		if err != nil {
-			return usage("%q is not the number of an endpoint: see tierd shard list", args[0])
-		}
-		topology, err := t.topology(ctx)
+		_, id, err := t.numbered(ctx, args[0])
 		if err != nil {
 			return err
-		}
-		if !slices.ContainsFunc(topology.Endpoints, func(e router.EndpointStatus) bool { return e.ID == id }) {
-			return noEndpoint(topology, id)
 		}
 		if !t.dryRun {
 			if err := t.keyspace.RemoveEndpoint(ctx, id); err != nil {

@@ -27,16 +27,9 @@ const (
 func (t *shardTool) drainCommand() *cobra.Command {
 	var undo, background bool
 	cmd := t.changing("drain ENDPOINT", "Move everything off an endpoint, so that it can be removed", []string{"ENDPOINT"}, func(ctx context.Context, args []string) error {
-		id, err := strconv.Atoi(args[0])
-		if err != nil {
-			return usage("%q is not the number of an endpoint: see tierd shard list", args[0])
-		}
-		topology, err := t.topology(ctx)
+		topology, id, err := t.numbered(ctx, args[0])
 		if err != nil {
 			return err
-		}
-		if !slices.ContainsFunc(topology.Endpoints, func(e router.EndpointStatus) bool { return e.ID == id }) {
-			return noEndpoint(topology, id)
 		}
 		if id == 0 {
 			return usage("endpoint 0 holds the sequencer and cannot be drained: tierd shard move moves its ranges")
@@ -61,6 +54,19 @@ the mark away and moves nothing back.`
 	cmd.Flags().BoolVar(&background, "background", false, "only mark it, and leave the rest to the balancer")
 	cmd.Flags().BoolVar(&undo, "undo", false, "let things be moved there again")
 	return cmd
+}
+
+// numbered reads the shard map, and finds the endpoint that an argument names by its number.
+func (t *shardTool) numbered(ctx context.Context, argument string) (router.Topology, int, error) {
+	id, err := strconv.Atoi(argument)
+	if err != nil {
+		return router.Topology{}, 0, usage("%q is not the number of an endpoint: see tierd shard list", argument)
+	}
+	topology, err := t.topology(ctx)
+	if err == nil && !slices.ContainsFunc(topology.Endpoints, func(e router.EndpointStatus) bool { return e.ID == id }) {
+		err = noEndpoint(topology, id)
+	}
+	return topology, id, err
 }
 
 // undrain takes the mark away.
