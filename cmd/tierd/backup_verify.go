@@ -184,6 +184,9 @@ func (t *verifyTool) rehearseThere(ctx context.Context, c *backup.Catalog, plan 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
+	if err := leavesRoom(ctx, p); err != nil {
+		return nil, err
+	}
 	defer func() {
 		removing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
@@ -199,7 +202,11 @@ func (t *verifyTool) rehearseAt(ctx context.Context, c *backup.Catalog, plan *re
 	result := &rehearsal{Revision: plan.Revision}
 	begin := func(ctx context.Context, start router.RestoreStart) (restore.Restoration, error) {
 		start.Scratch = true
-		return p.Restore(ctx, start)
+		r, err := p.Restore(ctx, start)
+		if err != nil || t.scratchHotTier == "" {
+			return r, err
+		}
+		return &sparing{Restoration: r, place: p}, nil
 	}
 	outcome, err := restore.Run(ctx, t.archive.Archive, c, plan, begin, new(restore.Meter))
 	if err == nil {
@@ -208,6 +215,9 @@ func (t *verifyTool) rehearseAt(ctx context.Context, c *backup.Catalog, plan *re
 	}
 	if errors.Is(err, router.ErrKeyspaceExists) {
 		return nil, usage("%v: a drill only removes what a drill has made; choose another name with --scratch-keyspace", err)
+	}
+	if errors.Is(err, errNoRoom) {
+		return nil, err
 	}
 	if err != nil && ctx.Err() == nil {
 		result.Error = err.Error()
@@ -225,4 +235,46 @@ func (t *verifyTool) rehearseAt(ctx context.Context, c *backup.Catalog, plan *re
 	}
 	result.Equal = result.HashKV == result.ArchiveHash
 	return result, nil
+}
+
+const (
+	// roomPercent is how much of its memory a Redis may use when a drill is under way: what it does besides goes on.
+	roomPercent = 75
+	// roomStep is after how many bytes of keys and values a drill looks.
+	roomStep = 4 << 20
+)
+
+// errNoRoom ends a drill; it says nothing about the archive.
+var errNoRoom = errors.New("the Redis of --scratch-hot-tier has too little memory for a drill")
+
+// leavesRoom says whether the Redis of a drill has memory to spare.
+func leavesRoom(ctx context.Context, p place) error {
+	used, most, err := p.Memory(ctx)
+	if err != nil {
+		return err
+	}
+	if most > 0 && used > most/100*roomPercent {
+		return fmt.Errorf("%w: it uses %s of %s, and the drill is given up at %d%%; name one with memory for the whole keyspace", errNoRoom,
+			humanize.IBytes(uint64(used)), humanize.IBytes(uint64(most)), roomPercent)
+	}
+	return nil
+}
+
+// sparing is a restoration that is given up before it takes the memory that others need.
+type sparing struct {
+	restore.Restoration
+	place place
+	// added are the bytes since it looked.
+	added int
+}
+
+// Add implements restore.Restoration.
+func (s *sparing) Add(ctx context.Context, v router.Version) error {
+	if s.added += len(v.KV.Key) + len(v.KV.Value); s.added >= roomStep {
+		s.added = 0
+		if err := leavesRoom(ctx, s.place); err != nil {
+			return err
+		}
+	}
+	return s.Restoration.Add(ctx, v)
 }

@@ -38,9 +38,10 @@ func (f *fakePlace) open(_ context.Context, s placeSettings, _ io.Writer) (place
 func (f *fakePlace) Restore(context.Context, router.RestoreStart) (migrate.Restoration, error) {
 	return fakeRestoration{f}, f.restoreErr
 }
-func (f *fakePlace) Discard(context.Context) error              { f.discarded = true; return nil }
-func (f *fakePlace) Open(context.Context) (openKeyspace, error) { return f, nil }
-func (f *fakePlace) Close() error                               { f.closed = true; return nil }
+func (f *fakePlace) Discard(context.Context) error                { f.discarded = true; return nil }
+func (f *fakePlace) Open(context.Context) (openKeyspace, error)   { return f, nil }
+func (f *fakePlace) Close() error                                 { f.closed = true; return nil }
+func (f *fakePlace) Memory(context.Context) (int64, int64, error) { return 0, 0, nil }
 func (f *fakePlace) Leases(context.Context) ([]router.Lease, router.Revision, error) {
 	return f.end.Leases, f.end.Revision, nil
 }

@@ -109,6 +109,8 @@ type place interface {
 	Discard(ctx context.Context) error
 	// Open opens the keyspace that is there, beside its frontends. It is closed with the place.
 	Open(ctx context.Context) (openKeyspace, error)
+	// Memory says what its Redis uses and may use, in bytes, 0 for no limit.
+	Memory(ctx context.Context) (used, most int64, err error)
 	Close() error
 }
 
@@ -290,6 +292,10 @@ func (p *hotPlace) Open(ctx context.Context) (openKeyspace, error) {
 		return keyspace.Close(closing)
 	})
 	return keyspace, nil
+}
+
+func (p *hotPlace) Memory(ctx context.Context) (used, most int64, err error) {
+	return hot.Memory(ctx, p.redis)
 }
 
 func (p *hotPlace) Close() error { return closeBackwards(p.closers) }

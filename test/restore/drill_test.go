@@ -59,6 +59,11 @@ func TestDrillLeavesNothing(t *testing.T) {
 	if n := size(); n != before || n == 0 {
 		t.Errorf("a drill made %d keys of %d", n, before)
 	}
+	// A Redis that others use keeps a quarter of its memory, and is not told of what is wrong with the archive.
+	full := cluster.StartRedis(t, cluster.RedisOptions{Config: []string{"--maxmemory", "1mb"}})
+	if output, code := tierd("backup", "verify", "--restore", "--scratch-hot-tier", full.URL()); code != 1 || !strings.Contains(output, "has too little memory for a drill") || strings.Contains(output, "FAILURE") {
+		t.Errorf("a drill in a full Redis: code %d\n%s", code, output)
+	}
 	// What a killed drill left is removed by the next: here it is as after its restore.
 	for _, command := range []string{"hset {drill:seq}:map scratch 1", "hset {drill:seq}:order incarnation x revision 7", "hset {drill:seq}:meta tail 1"} {
 		words := strings.Fields(command)

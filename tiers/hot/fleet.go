@@ -75,6 +75,12 @@ func (f *Fleet) Memory(ctx context.Context, url string) (used, most int64, err e
 	if err != nil {
 		return 0, 0, err
 	}
+	return Memory(ctx, connections)
+}
+
+// Memory says what a Redis uses and may use, in bytes; of a Redis Cluster, all its primaries together. 0 is no limit.
+func Memory(ctx context.Context, connections redis.UniversalClient) (used, most int64, err error) {
+	var mu sync.Mutex
 	ask := func(ctx context.Context, node redis.Cmdable) error {
 		text, err := node.Info(ctx, "memory").Result()
 		if err != nil {
@@ -86,8 +92,8 @@ func (f *Fleet) Memory(ctx context.Context, url string) (used, most int64, err e
 		if err := errors.Join(errOne, errLimit); err != nil {
 			return fmt.Errorf("read memory use: %w: %w", ErrReply, err)
 		}
-		f.mu.Lock()
-		defer f.mu.Unlock()
+		mu.Lock()
+		defer mu.Unlock()
 		used, most = used+one, most+limit
 		return nil
 	}
