@@ -1,8 +1,9 @@
 locals {
-  # Who may tell the topic: alarms and rules of this name, and the workspace.
+  # Who may tell the topic: alarms of this name, the workspace, and rules. EventBridge is not known to fulfil conditions of
+  # a topic's policy at every time and place, and a job whose failure nobody is told of is worse than a message too many: so none.
   senders = {
     Alarms     = { service = "cloudwatch.amazonaws.com", source = "arn:${local.partition}:cloudwatch:${local.region}:${local.account}:alarm:${var.name}-*" }
-    Events     = { service = "events.amazonaws.com", source = "arn:${local.partition}:events:${local.region}:${local.account}:rule/${var.name}-*" }
+    Events     = { service = "events.amazonaws.com", source = null }
     Prometheus = { service = "aps.amazonaws.com", source = aws_prometheus_workspace.this.arn }
   }
 }
@@ -26,10 +27,17 @@ resource "aws_kms_key" "this" {
       {
         Sid       = "Senders"
         Effect    = "Allow"
-        Principal = { Service = ["aps.amazonaws.com", "cloudwatch.amazonaws.com", "events.amazonaws.com"] }
+        Principal = { Service = ["aps.amazonaws.com", "cloudwatch.amazonaws.com"] }
         Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
         Resource  = "*"
         Condition = { StringEquals = { "aws:SourceAccount" = local.account } }
+      },
+      {
+        Sid       = "Events"
+        Effect    = "Allow"
+        Principal = { Service = ["events.amazonaws.com"] }
+        Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+        Resource  = "*"
       },
     ]
   })
@@ -53,17 +61,18 @@ resource "aws_sns_topic_policy" "alarms" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = concat(
-      [for sid, sender in local.senders : {
+      [for sid, sender in local.senders : merge({
         Sid       = sid
         Effect    = "Allow"
         Principal = { Service = sender.service }
         Action    = sid == "Prometheus" ? ["sns:GetTopicAttributes", "sns:Publish"] : ["sns:Publish"]
         Resource  = aws_sns_topic.alarms.arn
+        }, sender.source == null ? {} : {
         Condition = {
           StringEquals = { "aws:SourceAccount" = local.account }
           ArnLike      = { "aws:SourceArn" = sender.source }
         }
-      }],
+      })],
       [{
         Sid       = "TLSAlone"
         Effect    = "Deny"

@@ -50,8 +50,12 @@ run "topic" {
     error_message = "three services may tell the topic, and nobody else"
   }
   assert {
-    condition     = alltrue([for s in jsondecode(aws_sns_topic_policy.alarms.policy).Statement : s.Condition.StringEquals["aws:SourceAccount"] == "111122223333" && s.Condition.ArnLike["aws:SourceArn"] != "*" if s.Effect == "Allow"])
+    condition     = alltrue([for s in jsondecode(aws_sns_topic_policy.alarms.policy).Statement : s.Condition.StringEquals["aws:SourceAccount"] == "111122223333" && s.Condition.ArnLike["aws:SourceArn"] != "*" if s.Effect == "Allow" && s.Sid != "Events"])
     error_message = "and they for this account and these resources alone"
+  }
+  assert {
+    condition     = alltrue([for policy in [aws_sns_topic_policy.alarms.policy, aws_kms_key.this.policy] : [for s in jsondecode(policy).Statement : can(s.Condition) if s.Sid == "Events"] == [false]])
+    error_message = "but events, which have to get through whatever EventBridge says of itself"
   }
   assert {
     condition     = [for s in jsondecode(aws_sns_topic_policy.alarms.policy).Statement : s.Condition if s.Effect == "Deny"] == [{ Bool = { "aws:SecureTransport" = "false" } }]
