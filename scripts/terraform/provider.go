@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"debug/buildinfo"
 	"errors"
 	"fmt"
 	"os"
@@ -39,6 +40,9 @@ func chooseProvider(ctx context.Context, at settings, terraform string) (provide
 		refusal = downloadProvider(ctx, terraform, mirror)
 	}
 	if refusal == nil {
+		refusal = checkReal(found)
+	}
+	if refusal == nil {
 		config := filepath.Join(mirror, "terraformrc")
 		if err := writeMirrorConfig(config, mirror); err != nil {
 			return provider{}, err
@@ -50,6 +54,25 @@ func chooseProvider(ctx context.Context, at settings, terraform string) (provide
 		return provider{}, fmt.Errorf("there is no AWS provider: %w", errors.Join(refusal, err))
 	}
 	return standIn, nil
+}
+
+// checkReal says whether the provider in a folder was built from the real one's source, as its binary says. Terraform may
+// be set to take one from elsewhere; what is another one does not stay in the cache.
+func checkReal(folder string) error {
+	const source = "github.com/hashicorp/terraform-provider-aws"
+	programs, err := filepath.Glob(filepath.Join(folder, "terraform-provider-aws_*"))
+	if err != nil || len(programs) != 1 {
+		return errors.Join(fmt.Errorf("find the provider: there are %d in %s", len(programs), folder), os.RemoveAll(folder))
+	}
+	info, err := buildinfo.ReadFile(programs[0])
+	switch {
+	case err != nil:
+		return errors.Join(fmt.Errorf("read what the provider was built from: %w", err), os.RemoveAll(folder))
+	case info.Main.Path != source:
+		return errors.Join(fmt.Errorf("what terraform is set to take for the provider was built from %s", info.Main.Path), os.RemoveAll(folder))
+	default:
+		return nil
+	}
 }
 
 // downloadProvider asks the registry that this machine's terraform is set to for the provider.
