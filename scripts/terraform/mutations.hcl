@@ -461,3 +461,59 @@ mutation "one-platform-is-copied" {
   replace = "skopeo copy --all \"docker"
   with    = "skopeo copy \"docker"
 }
+
+mutation "frontends-serve-another-shard" {
+  file    = "terraform/modules/deployment/main.tf"
+  promise = "frontends begin at the home shard"
+  replace = "module.hot_tier.endpoints[0]"
+  with    = "module.hot_tier.endpoints[length(module.hot_tier.endpoints) - 1]"
+}
+
+mutation "frontends-do-not-wait-for-replicas" {
+  file    = "terraform/modules/deployment/main.tf"
+  promise = "frontends wait for as many replicas as the hot tier says"
+  replace = "replica_acks                  = module.hot_tier.replica_acks"
+  with    = "replica_acks                  = 0"
+}
+
+mutation "certificate-without-the-load-balancers-name" {
+  file    = "terraform/modules/deployment/main.tf"
+  promise = "the server's certificate is for the names that clients use"
+  replace = "compact([module.frontends.load_balancer_dns_name, var.endpoint_name])"
+  with    = "[\"localhost\"]"
+}
+
+mutation "archive-with-the-buckets-key" {
+  file    = "terraform/modules/deployment/main.tf"
+  promise = "the archive is encrypted with its own master key, not with S3's"
+  replace = "archive_kms_key_arn = module.object_tier.archive_kms_key_arn"
+  with    = "archive_kms_key_arn = module.hot_tier.kms_key_arn"
+}
+
+mutation "private-authority-cannot-be-reached" {
+  file    = "terraform/modules/deployment/main.tf"
+  promise = "nothing needs the internet, ACM Private CA neither"
+  replace = "[\"acm-pca\"] : []"
+  with    = "[] : []"
+}
+
+mutation "production-has-one-replica" {
+  file    = "terraform/live/aws-production/main.tf"
+  promise = "each shard of production has two replicas"
+  replace = "replicas                = 2"
+  with    = "replicas                = 1"
+}
+
+mutation "production-may-be-destroyed" {
+  file    = "terraform/live/aws-production/main.tf"
+  promise = "what holds state refuses to be destroyed unless it is asked for"
+  replace = "deletion_protection = var.deletion_protection"
+  with    = "deletion_protection = false"
+}
+
+mutation "standby-hears-of-no-failure" {
+  file    = "terraform/live/aws-standby-region/alarms.tf"
+  promise = "a job that fails is told of"
+  replace = "clusterArn = [aws_ecs_cluster.jobs.arn]"
+  with    = "clusterArn = [\"arn:aws:ecs:eu-west-1:111122223333:cluster/other\"]"
+}
