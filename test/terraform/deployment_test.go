@@ -247,8 +247,7 @@ func (t topology) keys(shard int) (keys int64) {
 
 // shards asks the deployment's own tierd.
 func (d *deployment) shards() (t topology, err error) {
-	out, err := cluster.RunTool(d.t.Context(), filepath.Join(d.directory, "bin", "tierd"),
-		strings.Split(d.file("etc/settings"), "\n"), "shard", "list", "--output", "json")
+	out, err := cluster.RunTool(d.t.Context(), filepath.Join(d.directory, "tierd"), nil, "shard", "list", "--output", "json")
 	if err != nil {
 		return t, err
 	}

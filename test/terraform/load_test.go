@@ -17,7 +17,11 @@ import (
 )
 
 const (
+	// workers are there from the beginning. Every other one comes anew now and then, as command line tools do.
 	workers = 6
+	// latecomers join when frontends were added, so that these have clients.
+	latecomers   = 4
+	callsPerLife = 15
 	// keysPerWorker are spread over all keys, and so over all shards.
 	keysPerWorker = 40
 	// callBound is what a call may take at most, a failover included.
@@ -33,6 +37,8 @@ type write struct {
 // load is a number of clients that work through the load balancer, until it is stopped.
 type load struct {
 	t      *testing.T
+	dial   func() (*clientv3.Client, error)
+	ctx    context.Context
 	cancel context.CancelFunc
 	wait   sync.WaitGroup
 
@@ -48,23 +54,36 @@ type load struct {
 
 type window struct{ from, to time.Time }
 
-func startLoad(t *testing.T, dial func() *clientv3.Client) *load {
+func startLoad(t *testing.T, endpoint string, config *tls.Config) *load {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	l := &load{t: t, cancel: cancel, calls: make([]int, workers)}
+	l := &load{t: t, ctx: ctx, cancel: cancel, dial: func() (*clientv3.Client, error) { return dial(endpoint, config) }}
 	l.progress = sync.NewCond(&l.mu)
-	for i := range workers {
-		w := &worker{load: l, number: i, client: dial(), values: make(map[string]int), unknown: make(map[string][]int)}
-		l.wait.Go(func() { w.run(ctx) })
-	}
+	l.more(workers)
 	t.Cleanup(l.stop)
 	return l
 }
 
-// dial makes a client of its own connection.
-func dial(t *testing.T, endpoint string, config *tls.Config) *clientv3.Client {
+// more adds clients.
+func (l *load) more(count int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for range count {
+		w := &worker{load: l, number: len(l.calls), values: make(map[string]int), unknown: make(map[string][]int)}
+		l.calls = append(l.calls, 0)
+		l.wait.Go(func() { w.run(l.ctx) })
+	}
+}
+
+// dial makes a client with a connection of its own.
+func dial(endpoint string, config *tls.Config) (*clientv3.Client, error) {
+	return clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, TLS: config, DialTimeout: 20 * time.Second, Logger: zap.NewNop()})
+}
+
+// dialFor makes one that is closed when the test ends.
+func dialFor(t *testing.T, endpoint string, config *tls.Config) *clientv3.Client {
 	t.Helper()
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, TLS: config, DialTimeout: 20 * time.Second, Logger: zap.NewNop()})
+	client, err := dial(endpoint, config)
 	if err != nil {
 		t.Fatalf("dial %s: %v", endpoint, err)
 	}
@@ -175,7 +194,14 @@ type worker struct {
 }
 
 func (w *worker) run(ctx context.Context) {
+	defer w.leave()
 	for i := 0; ctx.Err() == nil; i++ {
+		if i == 0 || w.number%2 == 1 && i%callsPerLife == 0 {
+			w.leave()
+			if !w.come() {
+				return
+			}
+		}
 		n := i % keysPerWorker
 		key := fmt.Sprintf("%c/load-%d-%02d", 'a'+rune(n*26/keysPerWorker), w.number, n)
 		w.last++
@@ -187,6 +213,22 @@ func (w *worker) run(ctx context.Context) {
 		default:
 			w.get(ctx, key)
 		}
+	}
+}
+
+func (w *worker) come() bool {
+	client, err := w.load.dial()
+	if err != nil {
+		w.load.failed(time.Now(), fmt.Errorf("dial: %w", err))
+		return false
+	}
+	w.client = client
+	return true
+}
+
+func (w *worker) leave() {
+	if w.client != nil {
+		_ = w.client.Close() // says only that its context was canceled
 	}
 }
 

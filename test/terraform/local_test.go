@@ -59,9 +59,9 @@ func TestLocal(t *testing.T) {
 	d.commandLine()
 
 	endpoint, config := d.tls()
-	d.client = dial(t, endpoint, config)
-	d.watch = startWatch(t, dial(t, endpoint, config), d.seed())
-	d.load = startLoad(t, func() *clientv3.Client { return dial(t, endpoint, config) })
+	d.client = dialFor(t, endpoint, config)
+	d.watch = startWatch(t, dialFor(t, endpoint, config), d.seed())
+	d.load = startLoad(t, endpoint, config)
 	d.load.unharmed("at rest")
 
 	d.apply(nil, "-replace=terraform_data.shards")
@@ -74,6 +74,8 @@ func TestLocal(t *testing.T) {
 	d.apply(map[string]string{"frontends": "3"})
 	d.load.unharmed("2 frontends became 3")
 	d.serving(3)
+	d.load.more(latecomers)
+	d.load.unharmed("clients joined")
 	d.apply(map[string]string{"frontends": "2"})
 	d.load.unharmed("3 frontends became 2")
 	d.serving(2)
@@ -313,8 +315,9 @@ func (d *deployed) verify() {
 			d.t.Errorf("%+v was acknowledged, and the watch told %+v", w, told)
 		}
 	}
+	// What was under way when the load was stopped may have been done behind the read.
 	latest := make(map[string]write)
-	for revision := int64(1); revision <= d.watch.last; revision++ {
+	for revision := int64(1); revision <= all.Header.Revision; revision++ {
 		if w, ok := d.watch.told[revision]; ok {
 			latest[w.key] = w
 		}
@@ -324,7 +327,7 @@ func (d *deployed) verify() {
 		got := write{string(kv.Key), string(kv.Value), kv.ModRevision}
 		switch want, told := latest[got.key]; {
 		case told && got != want:
-			d.t.Errorf("%+v is there, and the watch told %+v", got, want)
+			d.t.Errorf("%+v is there at revision %d, and the watch told %+v", got, all.Header.Revision, want)
 		case !told && got.value == "seed of "+got.key:
 			seedsLeft--
 		case !told:

@@ -27,7 +27,7 @@ locals {
 resource "terraform_data" "release" {
   # A deployment can be destroyed without it.
   triggers_replace = [try(filesha256(local.binary), null), local.settings]
-  depends_on       = [terraform_data.directory]
+  depends_on       = [terraform_data.scripts]
 
   lifecycle {
     precondition {
@@ -37,9 +37,9 @@ resource "terraform_data" "release" {
   }
 
   provisioner "local-exec" {
-    command = "${local.scripts}/release.sh"
+    command = "${local.deployed}/release.sh"
     environment = {
-      DIRECTORY = terraform_data.directory.output.directory
+      DIRECTORY = local.directory
       BINARY    = local.binary
       SETTINGS  = join("\n", [for name, value in local.settings : "${name}=${value}"])
     }
@@ -49,8 +49,8 @@ resource "terraform_data" "release" {
 resource "terraform_data" "certificates" {
   triggers_replace = [local.boot, var.address]
   input = {
-    directory = terraform_data.directory.output.directory
-    scripts   = local.scripts
+    directory = local.directory
+    scripts   = local.deployed
     names     = join(",", distinct(["localhost", "127.0.0.1", var.address]))
   }
   depends_on = [terraform_data.release]
@@ -70,8 +70,8 @@ resource "terraform_data" "certificates" {
 resource "terraform_data" "load_balancer" {
   triggers_replace = [local.boot, var.address]
   input = {
-    directory = terraform_data.directory.output.directory
-    scripts   = local.scripts
+    directory = local.directory
+    scripts   = local.deployed
     address   = var.address
     port      = tostring(local.ports.clients)
     status    = tostring(local.ports.status)
@@ -97,8 +97,8 @@ resource "terraform_data" "frontend" {
 
   triggers_replace = [local.boot]
   input = {
-    directory = terraform_data.directory.output.directory
-    scripts   = local.scripts
+    directory = local.directory
+    scripts   = local.deployed
     name      = "frontend-${each.key}"
     port      = tostring(local.ports.frontends[tonumber(each.key) - 1].client)
     health    = tostring(local.ports.frontends[tonumber(each.key) - 1].health)
@@ -130,7 +130,7 @@ resource "terraform_data" "rollout" {
   depends_on       = [terraform_data.frontend]
 
   provisioner "local-exec" {
-    command     = "${local.scripts}/frontend.sh roll"
-    environment = { DIRECTORY = terraform_data.directory.output.directory }
+    command     = "${local.deployed}/frontend.sh roll"
+    environment = { DIRECTORY = local.directory }
   }
 }

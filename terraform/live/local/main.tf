@@ -6,6 +6,7 @@ locals {
   directory  = abspath(var.directory)
   repository = abspath("${path.module}/../../..")
   scripts    = abspath("${path.module}/scripts")
+  deployed   = "${local.directory}/scripts"
   binary     = var.tierd_binary == null ? "${local.repository}/bin/tierd" : abspath(var.tierd_binary)
 
   # After a restart of the machine nothing runs any more of what the state speaks of.
@@ -56,8 +57,20 @@ resource "terraform_data" "directory" {
   }
 }
 
+# What runs does so from a copy: it goes on while this repository changes, and can be stopped without it.
+resource "terraform_data" "scripts" {
+  triggers_replace = [{ for name in fileset(local.scripts, "*.sh") : name => filesha256("${local.scripts}/${name}") }]
+  depends_on       = [terraform_data.directory]
+
+  provisioner "local-exec" {
+    command     = "${local.scripts}/deployment.sh scripts"
+    environment = { DIRECTORY = local.directory }
+  }
+}
+
 resource "terraform_data" "programs" {
   triggers_replace = [var.redis_server, var.s3_server]
+  depends_on       = [terraform_data.scripts]
 
   lifecycle {
     precondition {
@@ -67,9 +80,9 @@ resource "terraform_data" "programs" {
   }
 
   provisioner "local-exec" {
-    command = "${local.scripts}/programs.sh"
+    command = "${local.deployed}/programs.sh"
     environment = {
-      DIRECTORY    = terraform_data.directory.output.directory
+      DIRECTORY    = local.directory
       REPOSITORY   = local.repository
       REDIS_SERVER = var.redis_server == null ? "" : abspath(var.redis_server)
       S3_SERVER    = var.s3_server == null ? "" : abspath(var.s3_server)

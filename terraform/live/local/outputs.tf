@@ -24,6 +24,11 @@ output "etcdctl" {
   value       = "etcdctl --endpoints=${local.endpoint} --cacert=${local.directory}/pki/ca.crt --cert=${local.directory}/pki/client-etcdctl.crt --key=${local.directory}/pki/client-etcdctl.key"
 }
 
+output "tierd" {
+  description = "The tierd of this deployment with its settings, for commands such as shard list and backup status."
+  value       = "${local.directory}/tierd"
+}
+
 output "hot_tier" {
   description = "The Redis endpoints, the home first, as tierd takes them; the password is in secrets/redis-tierd of the directory."
   value       = [for s in range(var.shards) : local.endpoints[tostring(s + 1)]]

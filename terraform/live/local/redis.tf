@@ -27,8 +27,8 @@ resource "terraform_data" "sentinel" {
 
   triggers_replace = [local.boot]
   input = {
-    directory = terraform_data.directory.output.directory
-    scripts   = local.scripts
+    directory = local.directory
+    scripts   = local.deployed
     number    = each.key
     port      = each.value
   }
@@ -51,8 +51,8 @@ resource "terraform_data" "redis" {
 
   triggers_replace = [local.boot]
   input = merge(each.value, {
-    directory = terraform_data.directory.output.directory
-    scripts   = local.scripts
+    directory = local.directory
+    scripts   = local.deployed
   })
   # A server asks the Sentinels whom to follow.
   depends_on = [terraform_data.programs, terraform_data.sentinel]
@@ -81,8 +81,8 @@ resource "terraform_data" "redis_memory" {
   depends_on       = [terraform_data.redis]
 
   provisioner "local-exec" {
-    command     = "${local.scripts}/redis.sh limit ${join(" ", [for m in local.members : m.port])}"
-    environment = { DIRECTORY = terraform_data.directory.output.directory, MEMORY = "${var.redis_memory_mib}mb" }
+    command     = "${local.deployed}/redis.sh limit ${join(" ", [for m in local.members : m.port])}"
+    environment = { DIRECTORY = local.directory, MEMORY = "${var.redis_memory_mib}mb" }
   }
 }
 
@@ -91,8 +91,8 @@ resource "terraform_data" "watch" {
   for_each = local.endpoints
 
   input = {
-    directory = terraform_data.directory.output.directory
-    scripts   = local.scripts
+    directory = local.directory
+    scripts   = local.deployed
     shard     = each.key
     port      = tostring(local.ports.redis[tonumber(each.key) - 1][0])
   }
@@ -115,8 +115,8 @@ resource "terraform_data" "endpoint" {
   for_each = local.endpoints
 
   input = {
-    directory = terraform_data.directory.output.directory
-    scripts   = local.scripts
+    directory = local.directory
+    scripts   = local.deployed
     shard     = each.key
     url       = each.value
   }
@@ -140,7 +140,7 @@ resource "terraform_data" "shards" {
   depends_on = [terraform_data.endpoint, terraform_data.frontend, terraform_data.rollout]
 
   provisioner "local-exec" {
-    command     = "${local.scripts}/shards.sh apply"
-    environment = { DIRECTORY = terraform_data.directory.output.directory }
+    command     = "${local.deployed}/shards.sh apply"
+    environment = { DIRECTORY = local.directory }
   }
 }

@@ -3,8 +3,8 @@
 resource "terraform_data" "s3" {
   triggers_replace = [local.boot]
   input = {
-    directory = terraform_data.directory.output.directory
-    scripts   = local.scripts
+    directory = local.directory
+    scripts   = local.deployed
     port      = tostring(local.ports.s3)
   }
   depends_on = [terraform_data.programs]

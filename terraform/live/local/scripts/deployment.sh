@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The directory of a deployment: what is in it before anything runs.
 #
-# Usage: DIRECTORY=... deployment.sh create|destroy
+# Usage: DIRECTORY=... deployment.sh create|scripts|destroy
+#   scripts  copies the scripts there, each at once, for what runs uses them
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 
 # marker is in directories that were made here, and only those are removed.
@@ -32,7 +33,7 @@ create() {
   if [[ -d "$DIRECTORY" && ! -f "$marker" && -n "$(ls -A "$DIRECTORY")" ]]; then
     die "$DIRECTORY is not empty, and no deployment: it will be removed by terraform destroy, so choose another one"
   fi
-  mkdir -p "$DIRECTORY"/{bin,etc/endpoints,etc/backends,secrets,pki,data,log,run}
+  mkdir -p "$DIRECTORY"/{bin,scripts,etc/endpoints,etc/backends,secrets,pki,data,log,run}
   printf '{"first_port": %s, "keyspace": "%s"}\n' "$FIRST_PORT" "$KEYSPACE" | put "$marker"
   echo "$SENTINELS" | put "$DIRECTORY/etc/sentinels"
   for name in redis-tierd redis-replica redis-sentinel redis-operator s3; do secret "$name"; done
@@ -49,6 +50,15 @@ create() {
   } | put "$DIRECTORY/etc/sentinel-users.acl"
 }
 
+scripts() {
+  local script copy
+  for script in "${BASH_SOURCE[0]%/*}"/*.sh; do
+    copy="$DIRECTORY/scripts/${script##*/}"
+    cp "$script" "$copy.new"
+    mv "$copy.new" "$copy"
+  done
+}
+
 destroy() {
   local child
   [[ -f "$marker" ]] || return 0
@@ -60,6 +70,6 @@ destroy() {
 }
 
 case "$1" in
-  create | destroy) "$1" ;;
-  *) die "usage: deployment.sh create|destroy" ;;
+  create | scripts | destroy) "$1" ;;
+  *) die "usage: deployment.sh create|scripts|destroy" ;;
 esac

@@ -11,16 +11,10 @@ source "${BASH_SOURCE[0]%/*}/lib.sh"
 readonly here="${BASH_SOURCE[0]%/*}" ready_max=120
 
 run() {
-  local line
-  while IFS= read -r line; do
-    [[ -z "$line" ]] || export "${line?}"
-  done <"$DIRECTORY/etc/settings"
-  AWS_SECRET_ACCESS_KEY="$(cat "$DIRECTORY/secrets/s3")"
-  export AWS_SECRET_ACCESS_KEY
   export TIERD_NAME="$NAME" TIERD_DATA_DIR="$DIRECTORY/data/$NAME" \
     TIERD_LISTEN_CLIENT_URLS="https://127.0.0.1:$PORT" TIERD_LISTEN_METRICS_URLS="http://127.0.0.1:$HEALTH_PORT"
   cp "$DIRECTORY/etc/release" "$DIRECTORY/run/$NAME.release"
-  exec "$DIRECTORY/bin/tierd" serve
+  exec "$DIRECTORY/tierd" serve
 }
 
 # ready HEALTH_PORT

@@ -2,6 +2,7 @@
 #
 # A deployment is one directory, $DIRECTORY:
 #   bin/      links to the programs      etc/    configuration, and what is deployed
+#   scripts/  copies of these
 #   secrets/  passwords, keys            pki/    certificates
 #   data/     one folder per process     log/    one file per process
 #   run/      NAME.lock is held while NAME is supervised, and names the supervisor; NAME.child

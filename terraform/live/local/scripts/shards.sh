@@ -16,22 +16,13 @@ readonly noted
 # the history that it keeps until then.
 readonly drain_max=2h
 
-# tool COMMAND...: of tierd, with what the frontends were given.
-tool() {
-  local line
-  while IFS= read -r line; do
-    [[ -z "$line" ]] || export "${line?}"
-  done <"$DIRECTORY/etc/settings"
-  "$DIRECTORY/bin/tierd" shard "$@"
-}
-
 # urls: those that are noted, the home first.
 urls() { cat "$endpoints"/*; }
 
 apply() {
   local -a all
   mapfile -t all < <(urls)
-  tool apply "$@" "${all[@]}"
+  "$DIRECTORY/tierd" shard apply "$@" "${all[@]}"
 }
 
 # serving: whether a frontend runs. Where none does, the whole deployment goes.
