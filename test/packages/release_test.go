@@ -144,7 +144,11 @@ func archived(t *testing.T, dist, platform string) {
 		}
 	}
 	for name, h := range files {
-		if h.Uname != "root" || h.Gname != "root" || name == "tierd" != (h.Mode == 0o755) || !h.ModTime.Equal(files["tierd"].ModTime) {
+		mode := int64(0o644)
+		if info, err := os.Stat(filepath.Join(root, name)); name == "tierd" || err == nil && info.Mode()&0o100 != 0 {
+			mode = 0o755
+		}
+		if h.Uname != "root" || h.Gname != "root" || h.Mode != mode || !h.ModTime.Equal(files["tierd"].ModTime) {
 			t.Errorf("%s: %s is %s's, mode %o, of %v", platform, name, h.Uname, h.Mode, h.ModTime)
 		}
 	}
