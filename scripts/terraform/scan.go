@@ -12,6 +12,9 @@ import (
 // waiversFile lists findings that are accepted, each with its reason.
 const waiversFile = "scripts/terraform/trivyignore.yaml"
 
+// choicesFile sets variables otherwise than their defaults.
+const choicesFile = "scripts/terraform/scan.tfvars"
+
 // scan looks for insecure settings with the checks that are built into trivy. A finding above
 // low fails, unless it is waived.
 func scan(ctx context.Context, at settings) error {
@@ -28,14 +31,17 @@ func scan(ctx context.Context, at settings) error {
 		return err
 	}
 	defer w.close()
-	cmd := exec.CommandContext(ctx, trivy, "config", "--quiet", "--skip-check-update", "--misconfig-scanners", "terraform",
-		"--severity", "MEDIUM,HIGH,CRITICAL", "--ignorefile", waivers, "--exit-code", "1", "--cache-dir", filepath.Join(at.cache, "trivy-cache"),
-		"terraform")
-	cmd.Dir = w.root
-	cmd.Env = neutralEnvironment()
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("trivy found what is neither mended nor waived in %s: %w", waiversFile, err)
+	for _, choices := range [][]string{nil, {"--tf-vars", filepath.Join(at.root, choicesFile)}} {
+		arguments := append([]string{"config", "--quiet", "--skip-check-update", "--misconfig-scanners", "terraform",
+			"--severity", "MEDIUM,HIGH,CRITICAL", "--ignorefile", waivers, "--exit-code", "1",
+			"--cache-dir", filepath.Join(at.cache, "trivy-cache")}, choices...)
+		cmd := exec.CommandContext(ctx, trivy, append(arguments, "terraform")...)
+		cmd.Dir = w.root
+		cmd.Env = neutralEnvironment()
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("trivy found what is neither mended nor waived in %s: %w", waiversFile, err)
+		}
 	}
 	fmt.Println("terraform scan: no finding above low that is not waived with a reason")
 	return nil
