@@ -48,7 +48,7 @@ test-rights: redis objectstore ## run the tests of whole processes as the Redis 
 e2e-etcdctl: redis ## compare every command of etcdctl 3.7 with real etcd, its check perf included
 	$(GO) test -tags e2e -timeout 30m -count 1 ./test/etcdctl
 
-e2e-terraform: redis objectstore ## apply terraform/live/local, scale and update it and kill its processes under load, destroy it (3 minutes)
+e2e-terraform: redis objectstore ## apply terraform/live/local, scale and update it and kill its processes under load, destroy it (3 minutes; needs terraform)
 	@terraform/live/local/scripts/install-haproxy.sh
 	$(GO) test -tags e2e -timeout 30m -count 1 -v ./test/terraform
 

@@ -5,12 +5,10 @@ package terraform
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -53,7 +51,8 @@ type deployed struct {
 // TestLocal applies the deployment, scales it in each direction, rolls a new binary out and kills one
 // process of each kind, all under load, and destroys it.
 func TestLocal(t *testing.T) {
-	d := &deployed{deployment: newDeployment(t, map[string]string{"tierd_binary": build(t, "9.0.1"), "shards": "3", "frontends": "2"})}
+	first := build(t, "9.0.1")
+	d := &deployed{deployment: newDeployment(t, map[string]string{"tierd_binary": first, "shards": "3", "frontends": "2"})}
 	d.apply(nil)
 	d.unchanged()
 	d.commandLine()
@@ -87,11 +86,15 @@ func TestLocal(t *testing.T) {
 	d.kills()
 	d.load.unharmed("processes were killed")
 
+	d.killsMeanwhile(first)
+	d.running("9.0.1")
+
 	d.shrink()
 	d.load.unharmed("4 shards became 3")
 	d.onShards(3)
 	d.unchanged()
 	d.verify()
+	d.machineRestarts()
 	d.destroyed()
 }
 
@@ -173,92 +176,6 @@ func (d *deployed) running(version string) {
 			d.t.Errorf("frontend %d runs %s, not %s: %v", n+1, out, version, err)
 		}
 	}
-}
-
-// ready asks a frontend, as the load balancer does.
-func (d *deployed) ready(frontend int) error {
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d/readyz", d.firstPort+9+2*frontend))
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("frontend %d: %s", frontend, resp.Status)
-	}
-	return nil
-}
-
-// whole waits until everything serves: all frontends ready, all endpoints answering.
-func (d *deployed) whole() {
-	d.t.Helper()
-	cluster.Await(d.t, bound, "everything serves again", func() error {
-		for n := range 2 {
-			if err := d.ready(n + 1); err != nil {
-				return err
-			}
-		}
-		topology, err := d.shards()
-		if err != nil {
-			return err
-		}
-		for _, e := range topology.Endpoints {
-			if e.Failure != "" {
-				return fmt.Errorf("%s: %s", e.URL, e.Failure)
-			}
-		}
-		return nil
-	})
-}
-
-// kills kills one process of each kind, and pauses a primary until another one is promoted.
-func (d *deployed) kills() {
-	for _, name := range []string{"frontend-1", "redis-1-1", "redis-1-2", "redis-4-1", "sentinel-2", "s3", "load-balancer"} {
-		d.load.disturb(func() {
-			killed := d.signal(name, syscall.SIGKILL)
-			cluster.Await(d.t, bound, name+" runs again", func() error {
-				if pid := d.pid(name); pid == 0 || pid == killed {
-					return fmt.Errorf("process %d", pid)
-				}
-				return nil
-			})
-			d.whole()
-		})
-		d.load.unharmed(name + " was killed")
-	}
-	d.load.disturb(func() {
-		first, second := d.primary("2")
-		d.signal(first, syscall.SIGSTOP)
-		cluster.Await(d.t, bound, "another server is promoted", func() error {
-			if now, _ := d.primary("2"); now != second {
-				return fmt.Errorf("the primary is %s", now)
-			}
-			return nil
-		})
-		d.signal(first, syscall.SIGKILL)
-		d.whole()
-	})
-	d.load.unharmed("a paused primary was replaced")
-}
-
-// primary asks a Sentinel which of the two servers of a shard is the primary.
-func (d *deployed) primary(shard string) (primary, other string) {
-	d.t.Helper()
-	cmd := exec.CommandContext(d.t.Context(), filepath.Join(d.directory, "bin", "redis-cli"), "-p", fmt.Sprint(d.firstPort+2),
-		"--user", "sentinel", "--no-auth-warning", "sentinel", "get-master-addr-by-name", "shard-"+shard)
-	cmd.Env = append(os.Environ(), "REDISCLI_AUTH="+d.file("secrets/redis-sentinel"))
-	out, err := cmd.Output()
-	fields := strings.Fields(string(out))
-	if err != nil || len(fields) != 2 {
-		d.t.Fatalf("ask a Sentinel for the primary: %v: %q", err, out)
-	}
-	primary, other = "redis-"+shard+"-1", "redis-"+shard+"-2"
-	var number int
-	fmt.Sscan(shard, &number)
-	if fields[1] != fmt.Sprint(d.firstPort+50+4*(number-1)) {
-		primary, other = other, primary
-	}
-	return primary, other
 }
 
 // shrink takes the fourth shard away, while clients compact as an API server does.
