@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/tierd/tierd/test/cluster"
 	"github.com/tierd/tierd/test/packages"
 )
 
@@ -145,7 +146,11 @@ func helm(t *testing.T, command, values string, arguments ...string) (string, er
 
 // decoder is the program that knows the types of Kubernetes, built once.
 var decoder = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(os.TempDir(), "tierd-objects-test")
+	root, err := cluster.RepositoryRoot()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(root, "bin", "test", "objects")
 	cmd := exec.Command("go", "build", "-o", path, ".")
 	cmd.Dir, cmd.Env = "objects", append(os.Environ(), "GOWORK=off", "GOFLAGS=", "CGO_ENABLED=0")
 	output, err := cmd.CombinedOutput()
