@@ -227,9 +227,11 @@ func (p *hotPlace) Restore(ctx context.Context, start router.RestoreStart) (migr
 		start.Seal = p.vault.TurnOn
 	}
 	restoration, err := router.Restore(ctx, fleet, start)
-	err = explainSealing(err)
-	if err != nil || p.server == nil {
-		return restoration, err
+	if err != nil {
+		return nil, explainSealing(err)
+	}
+	if p.server == nil {
+		return restoration, nil
 	}
 	if err := p.server.Hurry(ctx, p.redis); err != nil {
 		restoration.Close()

@@ -121,6 +121,24 @@ func following(t *testing.T, redis *cluster.Redis, etcd *clientv3.Client) *clust
 	return p
 }
 
+// A live import to a keyspace that has something in it is refused as that of a file is, and leaves it alone.
+func TestLiveImportOverAKeyspace(t *testing.T) {
+	t.Parallel()
+	redis := cluster.StartRedis(t, cluster.RedisOptions{})
+	kept := serve(t, redis.URL())
+	if _, err := kept.Put(t.Context(), "kept", "as it is"); err != nil {
+		t.Fatal(err)
+	}
+	client, _, _ := source(t, 7)
+	_, errOut, code := tierd(t, "import", "--endpoints", client.Endpoints()[0], "--hot-tier", redis.URL())
+	if code != 2 || !strings.Contains(errOut, "the keyspace exists") || strings.Contains(errOut, "panic") {
+		t.Errorf("code %d\n%s", code, errOut)
+	}
+	if got, err := kept.Get(t.Context(), "", clientv3.WithPrefix()); err != nil || len(got.Kvs) != 1 {
+		t.Errorf("got %v, %v", got, err)
+	}
+}
+
 // A live import that is killed is gone on with while the source is not compacted.
 func TestLiveImportKilled(t *testing.T) {
 	t.Parallel()
