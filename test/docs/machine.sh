@@ -29,4 +29,5 @@ state="-state=/srv/deployment.tfstate"
 export TF_CLI_ARGS_apply="-no-color $state" TF_CLI_ARGS_destroy="-no-color $state" TF_CLI_ARGS_output="-no-color $state"
 TF_VAR_tierd_binary="$(command -v tierd)"
 export TF_VAR_directory=/srv/tierd TF_VAR_tierd_binary
-exec "$@"
+# Not exec: this shell is the first process of the machine, and collects those whose parents end.
+"$@"

@@ -46,7 +46,7 @@ if [[ "$(id -u)" != 0 ]]; then as_root=(--user --map-root-user); fi
 status=0
 for page in "${pages[@]}"; do
   if unshare "${as_root[@]}" --mount --uts --net --pid --fork --mount-proc --kill-child \
-    env TIERD_DOCS_PAGE="$repository/$page" TIERD_REPOSITORY="$repository" \
+    env DOCS_PAGE="$repository/$page" DOCS_REPOSITORY="$repository" \
     PATH="$here/stand-ins:$programs:${etcdctl[0]%/*}:$kubernetes:$PATH" \
     "$here/machine.sh" "$programs/docs.test" -test.run '^TestPage$' -test.v >"$work/log" 2>&1; then
     printf '  PASS  %s\n' "$page"
