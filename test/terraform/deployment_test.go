@@ -15,7 +15,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -76,7 +75,11 @@ func freePorts(t *testing.T) int {
 	t.Helper()
 	for range portAttempts {
 		first := 10_000 + rand.IntN(20_000)
-		if !slices.ContainsFunc(listening(first), func(bool) bool { return true }) {
+		all := make([]int, portsPerDeployment)
+		for i := range all {
+			all[i] = first + i
+		}
+		if len(listening(all)) == 0 {
 			return first
 		}
 	}
@@ -84,17 +87,32 @@ func freePorts(t *testing.T) int {
 	return 0
 }
 
-// listening has an element for each port of a deployment on which something listens.
-func listening(first int) (busy []bool) {
-	for port := first; port < first+portsPerDeployment; port++ {
+// listening are those of some ports on which something listens.
+func listening(ports []int) (busy []int) {
+	for _, port := range ports {
 		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
-			busy = append(busy, true)
+			busy = append(busy, port)
 			continue
 		}
 		listener.Close()
 	}
 	return busy
+}
+
+// ports are those that the documentation says so many frontends and shards with a replica listen on. Others of the deployment's may
+// be taken by anybody.
+func (d *deployment) ports(frontends, shards int) (all []int) {
+	for i := range 6 { // the load balancer, S3, three Sentinels, the load balancer's status
+		all = append(all, d.firstPort+i)
+	}
+	for i := range 2 * frontends {
+		all = append(all, d.firstPort+10+i)
+	}
+	for i := range shards {
+		all = append(all, d.firstPort+50+4*i, d.firstPort+51+4*i)
+	}
+	return all
 }
 
 // command runs terraform in the module, with the state and data of this deployment.
@@ -254,13 +272,13 @@ func (d *deployment) shards() (t topology, err error) {
 	return t, json.Unmarshal(out, &t)
 }
 
-// remains lists what of the deployment is still there.
-func (d *deployment) remains() (found []string) {
+// remains lists what of the deployment is still there, which listened on these ports.
+func (d *deployment) remains(ports []int) (found []string) {
 	if _, err := os.Lstat(d.directory); !errors.Is(err, os.ErrNotExist) {
 		found = append(found, fmt.Sprintf("the directory: %v", err))
 	}
-	if busy := listening(d.firstPort); len(busy) > 0 {
-		found = append(found, fmt.Sprintf("%d ports in use", len(busy)))
+	for _, port := range listening(ports) {
+		found = append(found, fmt.Sprintf("port %d in use", port))
 	}
 	processes, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {

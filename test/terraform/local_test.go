@@ -261,10 +261,14 @@ func (d *deployed) verify() {
 // destroyed destroys the deployment, and finds nothing of it.
 func (d *deployed) destroyed() {
 	d.t.Helper()
+	ports := d.ports(2, 3)
+	if busy := listening(ports); len(busy) != len(ports) {
+		d.t.Errorf("of the ports %v, only %v are listened on", ports, busy)
+	}
 	if out, err := d.run(d.t.Context(), "destroy", "-auto-approve"); err != nil {
 		d.t.Fatalf("destroy: %v\n%s", err, out)
 	}
-	for _, found := range d.remains() {
+	for _, found := range d.remains(ports) {
 		d.t.Errorf("after destroy there is still: %s", found)
 	}
 }
