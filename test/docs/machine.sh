@@ -16,7 +16,7 @@ ip link set eth0 up
 ip route add default via 192.0.2.1
 
 mount -t tmpfs -o mode=0755 tmpfs /srv
-mkdir /srv/etc /srv/home /srv/deployment
+mkdir /srv/etc /srv/home
 # What this user may not read, no page needs.
 cp -a /etc/. /srv/etc/ 2>/dev/null || true
 mount --bind /srv/etc /etc
