@@ -11,7 +11,7 @@ import (
 )
 
 // pageBound ends a page that hangs.
-const pageBound = 20 * time.Minute
+const pageBound = 10 * time.Minute
 
 // TestPage tries the page that DOCS_PAGE names, on the machine that run.sh makes for it.
 func TestPage(t *testing.T) {
