@@ -9,10 +9,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // nextSuffix ends the names of files that are not in their place yet.
 const nextSuffix = ".next"
+
+// pairDigits is how much of a pair's digest is in the name of the directory that it is in.
+const pairDigits = 16
 
 // tidy removes what a run has left that was killed. The caller has the lock.
 func (d *Directory) tidy() error {
@@ -21,6 +25,11 @@ func (d *Directory) tidy() error {
 		return fmt.Errorf("list the directory: %w", err)
 	}
 	for _, entry := range entries {
+		if name := strings.TrimPrefix(entry.Name(), "."); entry.Type() == fs.ModeSymlink && name != entry.Name() && handedOut(name) {
+			if err := d.tidyPair(entries, name); err != nil {
+				return fmt.Errorf("remove what a run has left: %w", err)
+			}
+		}
 		name, unfinished := strings.CutSuffix(entry.Name(), nextSuffix)
 		name = strings.TrimPrefix(strings.TrimSuffix(strings.TrimSuffix(name, ".crt"), ".key"), ".")
 		if !unfinished || !handedOut(name) {
@@ -31,6 +40,34 @@ func (d *Directory) tidy() error {
 		}
 	}
 	return nil
+}
+
+// tidyPair removes the pairs beside the one that is in use, but for the last one made.
+func (d *Directory) tidyPair(entries []fs.DirEntry, name string) error {
+	now, err := os.Readlink(filepath.Join(d.path, "."+name))
+	if err != nil {
+		return err
+	}
+	before, last := "", time.Time{}
+	for _, entry := range entries {
+		if !isPairOf(name, entry) || entry.Name() == now {
+			continue
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		if before == "" || info.ModTime().After(last) {
+			before, last = entry.Name(), info.ModTime()
+		}
+	}
+	return d.forget(entries, name, now, before)
+}
+
+// isPairOf says whether a name in the directory is one that a pair is in.
+func isPairOf(name string, entry fs.DirEntry) bool {
+	digest, is := strings.CutPrefix(entry.Name(), "."+name+"-")
+	return is && entry.IsDir() && len(digest) == pairDigits
 }
 
 // splitAuthority takes apart the file in which certificates and keys are kept together.
@@ -70,7 +107,7 @@ func (d *Directory) switchPair(name string, s Secret) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	into := "." + name + "-" + s.digest()[:16]
+	into := "." + name + "-" + s.digest()[:pairDigits]
 	if err := d.writePair(into, name, s); err != nil {
 		return err
 	}
@@ -82,7 +119,11 @@ func (d *Directory) switchPair(name string, s Secret) error {
 			return err
 		}
 	}
-	return d.forget(name, into, before)
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return err
+	}
+	return d.forget(entries, name, into, before)
 }
 
 // writePair writes both files of a pair, for good, before anything leads to them.
@@ -123,14 +164,9 @@ func (d *Directory) link(target, name string) error {
 }
 
 // forget removes what an earlier pair was in, but for the last one: somebody may be reading it.
-func (d *Directory) forget(name, now, before string) error {
-	entries, err := os.ReadDir(d.path)
-	if err != nil {
-		return err
-	}
+func (d *Directory) forget(entries []fs.DirEntry, name, now, before string) error {
 	for _, entry := range entries {
-		digest, isPair := strings.CutPrefix(entry.Name(), "."+name+"-")
-		if !isPair || !entry.IsDir() || len(digest) != 16 || entry.Name() == now || entry.Name() == before {
+		if !isPairOf(name, entry) || entry.Name() == now || entry.Name() == before {
 			continue
 		}
 		if err := os.RemoveAll(filepath.Join(d.path, entry.Name())); err != nil {

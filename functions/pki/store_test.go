@@ -175,6 +175,44 @@ func TestLockIsHeld(t *testing.T) {
 	b.wants(b.renew(wanted()), each())
 }
 
+// What killed runs have left of pairs goes with the next run, also if that writes nothing.
+func TestLeftoversGo(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.renew(wanted())
+	now, err := os.Readlink(filepath.Join(b.dir, ".server"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pairs := func() (names []string) {
+		t.Helper()
+		found, err := filepath.Glob(filepath.Join(b.dir, ".server-*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range found {
+			names = append(names, filepath.Base(path))
+		}
+		return names
+	}
+	start := time.Now()
+	for i, name := range []string{".server-0000000000000001", ".server-0000000000000002", ".server-0000000000000003"} {
+		path := filepath.Join(b.dir, name)
+		if err := os.Mkdir(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, start, start.Add(time.Duration([]int{1, 3, 2}[i])*time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.renew(wanted()) // nothing is due, and nothing written
+	want := []string{".server-0000000000000002", now}
+	slices.Sort(want)
+	if got := pairs(); !slices.Equal(got, want) {
+		t.Errorf("pairs that are left: %v, want the one in use and the last other one: %v", got, want)
+	}
+}
+
 // What is broken is made anew, but for what others trust.
 func TestBrokenFiles(t *testing.T) {
 	t.Parallel()
