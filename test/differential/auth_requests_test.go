@@ -191,6 +191,9 @@ func (g *authGame) changeOfUsers() call {
 		if g.chance(0.1) {
 			r.Password, r.HashedPassword = "", g.hashed("p2")
 		}
+		if r.Name == "root" && r.Password == "" && r.HashedPassword == "" {
+			r.Password = "p1" // or nobody could log in as root any more
+		}
 		return call{pb.Auth_UserChangePassword_FullMethodName, r}
 	case kind < 40:
 		return call{pb.Auth_UserGrantRole_FullMethodName, &pb.AuthUserGrantRoleRequest{User: g.userName(), Role: g.roleName()}}
