@@ -183,19 +183,27 @@ func (t *verifyTool) rehearseThere(ctx context.Context, c *backup.Catalog, plan 
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, p.Close()) }()
-	if err := leavesRoom(ctx, p); err != nil {
-		return nil, err
+	if err = leavesRoom(ctx, p); err == nil {
+		result, err = t.rehearseAt(ctx, c, plan, p)
 	}
-	defer func() {
-		removing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-		defer cancel()
-		failed := p.Discard(removing)
-		if failed != nil && (result != nil || !errors.Is(failed, router.ErrKeyspaceExists)) { // it was not made here otherwise
-			err = errors.Join(err, fmt.Errorf("remove the scratch %s: %w", settings.name(), failed))
-		}
-	}()
-	return t.rehearseAt(ctx, c, plan, p)
+	err = errors.Join(err, p.Close())
+	removing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	failed := t.removeScratch(removing, settings)
+	if failed != nil && (result != nil || !errors.Is(failed, router.ErrKeyspaceExists)) { // it was not made here otherwise
+		err = errors.Join(err, fmt.Errorf("remove the scratch %s: %w", settings.name(), failed))
+	}
+	return result, err
+}
+
+// removeScratch removes a scratch keyspace that nobody has open any more: who has would write to it again.
+func (t *verifyTool) removeScratch(ctx context.Context, settings placeSettings) (err error) {
+	p, err := t.open(ctx, settings, t.errOut)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.Close()) }()
+	return p.Discard(ctx)
 }
 
 func (t *verifyTool) rehearseAt(ctx context.Context, c *backup.Catalog, plan *restore.Plan, p place) (*rehearsal, error) {

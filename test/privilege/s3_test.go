@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tierd/tierd/test/cluster"
 	"github.com/tierd/tierd/test/objectstore"
@@ -45,7 +46,7 @@ func TestObjectRights(t *testing.T) {
 	keyFile := filepath.Join(dir, "archive.key")
 
 	fill(t, faults, serve, cluster.FrontendOptions{DataDir: filepath.Join(dir, "data"), Env: objectstore.Env(), Args: []string{
-		"--object-tier", url, "--archive-key-file", keyFile, "--archive-interval", "100ms", "--snapshot-log-bytes", "200000",
+		"--object-tier", url, "--archive-key-file", keyFile, "--archive-interval", "100ms", "--snapshot-log-bytes", fmt.Sprint(largeValues << 20), "--snapshot-age", snapshotAge.String(),
 	}})
 	serve.exact(t)
 
@@ -71,6 +72,12 @@ func TestObjectRights(t *testing.T) {
 	prune.exact(t)
 }
 
+// largeValues are of 1 MiB: more than one part of an object holds.
+const largeValues = 10
+
+// snapshotAge is how old a snapshot is when the next change brings another.
+const snapshotAge = 5 * time.Second
+
 // fill has a frontend write an archive: small blocks that are merged, snapshots, one of them
 // in parts, and one whose upload ends half-way.
 func fill(t *testing.T, faults *objectstore.Faults, p *policy, options cluster.FrontendOptions) {
@@ -89,8 +96,8 @@ func fill(t *testing.T, faults *objectstore.Faults, p *policy, options cluster.F
 		}
 		return fault
 	})
-	// One large object, in parts.
-	for i := range 12 {
+	// One large object, in parts: a snapshot when all of these are written, or when the one before is old enough.
+	for i := range largeValues {
 		value := make([]byte, 1<<20)
 		if _, err := random.Read(value); err != nil {
 			t.Fatal(err)
@@ -106,6 +113,23 @@ func fill(t *testing.T, faults *objectstore.Faults, p *policy, options cluster.F
 			}
 		}
 		return p.unused()
+	})
+	// All of the log lies before a snapshot then, however it was merged: one comes with the first change after the
+	// snapshot before is old enough.
+	var written time.Time
+	var last int64
+	cluster.Await(t, patience, "a snapshot of the last revision", func() error {
+		if time.Since(written) > 2*snapshotAge {
+			put, err := f.Client().Put(t.Context(), "key0", "the last")
+			if err != nil {
+				return err
+			}
+			last, written = put.Header.Revision, time.Now()
+		}
+		if archived := fmt.Sprintf(`"a base was archived","revision":%d,`, last); !strings.Contains(f.Log(), archived) {
+			return fmt.Errorf("the log of the frontend does not say %s", archived)
+		}
+		return nil
 	})
 	f.Stop()
 }
