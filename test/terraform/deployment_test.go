@@ -117,15 +117,21 @@ func (d *deployment) ports(frontends, shards int) (all []int) {
 
 // command runs terraform in the module, with the state and data of this deployment.
 func (d *deployment) command(ctx context.Context, arguments ...string) (string, error) {
+	cmd := d.prepared(ctx, arguments...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	return out.String(), err
+}
+
+// prepared is a command of terraform that was not begun.
+func (d *deployment) prepared(ctx context.Context, arguments ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "terraform", append([]string{"-chdir=" + d.module}, arguments...)...)
 	cmd.Env = append(os.Environ(), "TF_DATA_DIR="+filepath.Join(d.state, "data"), "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1")
 	// An interrupted terraform finishes what it is at, and so knows what there is to destroy.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = time.Minute
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Run()
-	return out.String(), err
+	return cmd
 }
 
 // run runs a command that takes variables.
@@ -172,9 +178,10 @@ func (d *deployment) unchanged() {
 // output reads an output.
 func (d *deployment) output(name string, value any) {
 	d.t.Helper()
-	out, err := d.command(d.t.Context(), "output", "-state="+filepath.Join(d.state, "terraform.tfstate"), "-json", name)
+	// What it warns of goes elsewhere.
+	out, err := d.prepared(d.t.Context(), "output", "-state="+filepath.Join(d.state, "terraform.tfstate"), "-json", name).Output()
 	if err == nil {
-		err = json.Unmarshal([]byte(out), value)
+		err = json.Unmarshal(out, value)
 	}
 	if err != nil {
 		d.t.Fatalf("output %s: %v\n%s", name, err, out)
