@@ -19,7 +19,7 @@ const (
 	// drainPoll is how often a drain looks whether a change of the map by someone
 	// else is over.
 	drainPoll = time.Second
-	// drainSurprisesMax bounds how often in a row a drain finds the map other than
+	// drainSurprisesMax bounds how often in a row a drain, or a spread, finds the map other than
 	// it was when it decided: the balancer and other people change it too.
 	drainSurprisesMax = 10
 )
@@ -117,21 +117,37 @@ func (t *shardTool) drainCost(topology router.Topology, id int, c changeJSON) st
 
 // empty moves ranges until none is left, and says what remains on the endpoint.
 func (t *shardTool) empty(ctx context.Context, id int) (remains string, err error) {
+	topology, err := t.carryOut(ctx, func(topology router.Topology) (*balance.Decision, error) {
+		next, blocked := balance.Drain(topology, id, balance.DefaultPolicy())
+		if blocked != "" {
+			return nil, errors.New(blocked)
+		}
+		return next, nil
+	}, func(balance.Decision) {})
+	if err != nil {
+		return "", err
+	}
+	return remaining(topology, id), nil
+}
+
+// carryOut does one thing after the other as decide says, until it says nothing more; moved is told of each move. While
+// someone else moves, and where the map is another than when it was decided, it looks again. It gives the map at the end.
+func (t *shardTool) carryOut(ctx context.Context, decide func(router.Topology) (*balance.Decision, error), moved func(balance.Decision)) (router.Topology, error) {
 	for surprises := 0; ; {
 		topology, err := t.topology(ctx)
 		if err != nil {
-			return "", err
+			return topology, err
 		}
-		next, blocked := balance.Drain(topology, id, balance.DefaultPolicy())
+		next, refusal := decide(topology)
 		switch {
 		case topology.Move != nil:
 			err = t.awaitMove(ctx)
-		case blocked != "":
-			return "", errors.New(blocked)
-		case next == nil:
-			return remaining(topology, id), nil
+		case refusal != nil || next == nil:
+			return topology, refusal
 		case next.Kind == balance.Move:
-			err = t.moveOne(ctx, next.From, next.To, next.Target)
+			if err = t.moveOne(ctx, next.From, next.To, next.Target); err == nil {
+				moved(*next)
+			}
 		default:
 			err = balance.Execute(ctx, t.keyspace, *next, nil)
 		}
@@ -140,10 +156,10 @@ func (t *shardTool) empty(ctx context.Context, id int) (remains string, err erro
 			continue
 		}
 		if surprises++; surprises > drainSurprisesMax || (!errors.Is(err, router.ErrBusy) && !errors.Is(err, router.ErrMap)) {
-			return "", err
+			return topology, err
 		}
 		if err := t.pause(ctx); err != nil {
-			return "", err
+			return topology, err
 		}
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/tierd/tierd/functions/balance"
@@ -15,36 +14,19 @@ const spreadStepsMax = 256
 // spread gives each endpoint without keys its share of them, and says what it moved.
 func (t *shardTool) spread(ctx context.Context) ([]changeJSON, error) {
 	var changes []changeJSON
-	for surprises, steps := 0, 0; steps < spreadStepsMax; steps++ {
-		topology, err := t.topology(ctx)
-		if err != nil {
-			return changes, err
+	steps := 0
+	_, err := t.carryOut(ctx, func(topology router.Topology) (*balance.Decision, error) {
+		if steps++; steps > spreadStepsMax {
+			return nil, nil
 		}
-		next := balance.Spread(topology)
-		switch {
-		case topology.Move != nil:
-			err = t.awaitMove(ctx)
-		case next == nil:
-			return changes, nil
-		case next.Kind == balance.Move:
-			if err = t.moveOne(ctx, next.From, next.To, next.Target); err == nil {
-				c := rangeChange("move", nil, next.From, next.To)
-				c.Endpoint, c.Ranges, c.Keys, c.Bytes = &next.Target, 1, next.Keys, next.Bytes
-				changes = append(changes, t.said(c, "", fmt.Sprintf("moved %s to endpoint %d, which held no keys", balance.Keys(next.From, next.To), next.Target)))
-			}
-		default:
-			err = balance.Execute(ctx, t.keyspace, *next, nil)
-		}
-		if err == nil {
-			surprises = 0
-			continue
-		}
-		if surprises++; surprises > drainSurprisesMax || (!errors.Is(err, router.ErrBusy) && !errors.Is(err, router.ErrMap)) {
-			return changes, fmt.Errorf("spread the keys: %w (the same command goes on)", err)
-		}
-		if err := t.pause(ctx); err != nil {
-			return changes, err
-		}
+		return balance.Spread(topology), nil
+	}, func(d balance.Decision) {
+		c := rangeChange("move", nil, d.From, d.To)
+		c.Endpoint, c.Ranges, c.Keys, c.Bytes = &d.Target, 1, d.Keys, d.Bytes
+		changes = append(changes, t.said(c, "", fmt.Sprintf("moved %s to endpoint %d, which held no keys", balance.Keys(d.From, d.To), d.Target)))
+	})
+	if err != nil {
+		return changes, fmt.Errorf("spread the keys: %w (the same command goes on)", err)
 	}
 	return changes, nil
 }
